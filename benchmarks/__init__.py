@@ -1,0 +1,1 @@
+"""Measurements on public data; not installed with the packages."""

@@ -1,0 +1,29 @@
+"""Networks from a user's own ``module:function``."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from pruning_core.config import ArchitectureConfig
+from pruning_core.errors import InvalidSettingsError, UnsupportedNetworkError
+from pruning_core.user_functions import load_user_function
+
+
+def build_user_network(config: ArchitectureConfig, *, num_classes: int, in_channels: int) -> nn.Module:
+    """Call the function with ``num_classes`` and ``in_channels``.
+
+    Raises:
+        InvalidSettingsError: There is no such function, or it returns no network.
+        UnsupportedNetworkError: The network has attention layers.
+    """
+    network = load_user_function(config.name)(num_classes=num_classes, in_channels=in_channels)
+    if not isinstance(network, nn.Module):
+        raise InvalidSettingsError(
+            f"{config.name!r} must return a torch.nn.Module, but it returned {type(network).__name__}"
+        )
+    for name, module in network.named_modules():
+        if isinstance(module, nn.MultiheadAttention):
+            raise UnsupportedNetworkError(
+                f"the network must be a CNN without attention, but layer {name!r} of {config.name!r} is attention"
+            )
+    return network

@@ -1,0 +1,60 @@
+"""Channel groups of a network: find them, gate them, count what they cost, choose which stay, remove the rest."""
+
+from pruning_core.channels.cost_counter import Cost, count_cost
+from pruning_core.channels.cost_model import CostModel, build_cost_model
+from pruning_core.channels.feasibility import budget_limits, check_feasible, minimum_cost, within_limits
+from pruning_core.channels.grouping import find_channel_groups
+from pruning_core.channels.layout import Layout, slim_layout
+from pruning_core.channels.projection import project
+from pruning_core.channels.removal import apply_layout, remove_channels
+from pruning_core.channels.rounding import allowed_widths, minimum_widths, rounding_step
+from pruning_core.channels.structures import (
+    ChannelGraph,
+    ChannelGroup,
+    ChannelSelection,
+    ChannelUse,
+    Role,
+    UntouchedLayer,
+)
+from pruning_core.channels.uniform_allocation import uniform_widths
+from pruning_core.channels.verification import verify_removal
+from pruning_core.channels.weight_gates import (
+    full_selection,
+    gate_map,
+    gate_weights,
+    hard_gates,
+    kept_map_positions,
+)
+
+__all__ = [
+    "ChannelGraph",
+    "ChannelGroup",
+    "ChannelSelection",
+    "ChannelUse",
+    "Cost",
+    "CostModel",
+    "Layout",
+    "Role",
+    "UntouchedLayer",
+    "allowed_widths",
+    "apply_layout",
+    "budget_limits",
+    "build_cost_model",
+    "check_feasible",
+    "count_cost",
+    "find_channel_groups",
+    "full_selection",
+    "gate_map",
+    "gate_weights",
+    "hard_gates",
+    "kept_map_positions",
+    "minimum_cost",
+    "minimum_widths",
+    "project",
+    "remove_channels",
+    "rounding_step",
+    "slim_layout",
+    "uniform_widths",
+    "verify_removal",
+    "within_limits",
+]

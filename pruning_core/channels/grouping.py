@@ -1,0 +1,212 @@
+"""Find the channel groups of a network with torch_pruning's dependency graph, and check them by removing channels.
+
+torch_pruning tells which positions of which layers hang together. What it cannot know is guarded here: operations
+that are not known to keep channels apart, parameters outside layers, layers that run twice and widths that do
+not match bar the channels they touch, and every group left must pass the test of ``proving.py``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch_pruning
+from torch import Tensor, nn
+from torch_pruning.ops import OPTYPE
+
+from pruning_core.channels.group_assembly import assemble_graph
+from pruning_core.channels.layer_shapes import LayerShape, layer_shape
+from pruning_core.channels.layer_trace import LayerTrace, evaluation_copy, example_images, trace_layers
+from pruning_core.channels.operations import objection
+from pruning_core.channels.position_links import Dimension, PositionLinks, Side
+from pruning_core.channels.proving import leave_unproven_alone
+from pruning_core.channels.structures import ChannelGraph
+from pruning_core.channels.tapping import TappedNetwork, tap_name
+from pruning_core.errors import InvalidSettingsError, UnsupportedNetworkError
+
+
+def find_channel_groups(
+    network: nn.Module, input_shape: tuple[int, int, int], *, scope: str, taps: Sequence[str] = ()
+) -> ChannelGraph:
+    """Find which channels can only be kept or removed together, and which layers are better left alone.
+
+    Args:
+        network: Any network from images to logits; it, its statistics and the random state stay as they are.
+        input_shape: (channels, height, width) of one image.
+        scope: ``inner`` leaves alone every group that several layers produce (the residual stream); ``all``
+            does not.
+        taps: Modules whose output maps a decoder reads; the graph says where the groups lie in them.
+
+    Raises:
+        UnsupportedNetworkError: The network cannot be traced, or no group of it can be removed safely together
+            with the others.
+        InvalidSettingsError: The scope is unknown, or a tap is no module with a map.
+    """
+    if scope not in ("inner", "all"):
+        raise InvalidSettingsError(f"channels.scope must be 'inner' or 'all', but got {scope!r}")
+    duplicate = evaluation_copy(network)
+    trace = trace_layers(duplicate, input_shape)
+    tapped = TappedNetwork(duplicate, taps, example_images(duplicate, input_shape))
+    links = _link_positions(tapped, trace, example_images(duplicate, input_shape))
+    graph = assemble_graph(links, _traced_shapes(duplicate, trace), tuple(taps), scope=scope)
+    return leave_unproven_alone(duplicate, graph, input_shape)
+
+
+def _traced_shapes(duplicate: nn.Module, trace: LayerTrace) -> dict[str, LayerShape]:
+    """Return the layers that can be sliced, in forward order."""
+    shapes = {name: layer_shape(duplicate.get_submodule(name)) for name in trace.places}
+    return {name: shape for name, shape in shapes.items() if shape is not None}
+
+
+def _link_positions(tapped: TappedNetwork, trace: LayerTrace, images_NCHW: Tensor) -> PositionLinks:
+    shapes = _traced_shapes(tapped.network, trace)
+    widths = [
+        (Dimension(name, side), width)
+        for name, shape in shapes.items()
+        for side, width in ((Side.IN, shape.in_width), (Side.OUT, shape.out_width))
+    ]
+    widths += [(Dimension(tap_name(tap), Side.IN), width) for tap, width in tapped.widths.items()]
+    links = PositionLinks(widths)
+    for name, shape in shapes.items():
+        _link_within_layer(links, name, shape)
+        if name in trace.repeated:
+            reason = "it runs several times per image, or shares its weights"
+            links.bar(Dimension(name, Side.OUT), range(shape.out_width), reason)
+            links.bar(Dimension(name, Side.IN), range(shape.in_width), reason)
+    layers = {module: name for name, module in tapped.network.named_modules() if name in shapes}
+    layers |= {lateral: tap_name(tap) for tap, lateral in tapped.laterals()}
+    recorder = _Recorder(links, dict(widths), layers)
+    for found in _dependents(tapped, images_NCHW, shapes, recorder.knows):
+        recorder.record(found)
+    return links
+
+
+def _link_within_layer(links: PositionLinks, name: str, shape: LayerShape) -> None:
+    """Inputs and outputs that see each other in a normalisation, depthwise or grouped convolution."""
+    if shape.mixes_channels:
+        return
+    ins, outs = shape.in_width // shape.conv_groups, shape.out_width // shape.conv_groups
+    for part in range(shape.conv_groups):
+        first = (Dimension(name, Side.IN), part * ins)
+        for position in range(part * ins, (part + 1) * ins):
+            links.join(first, (Dimension(name, Side.IN), position))
+        for position in range(part * outs, (part + 1) * outs):
+            links.join(first, (Dimension(name, Side.OUT), position))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Dependent:
+    """One thing that hangs together with a layer's output channels: a layer's end, or an objection.
+
+    ``positions[i]`` belongs to output channel ``sources[i]`` of the layer ``root``.
+    """
+
+    root: str
+    module: nn.Module
+    side: Side
+    positions: tuple[int, ...]
+    sources: tuple[int, ...]
+    objection: str | None
+
+
+class _Recorder:
+    """Enters dependents into the links."""
+
+    def __init__(
+        self, links: PositionLinks, widths: Mapping[Dimension, int], layers: Mapping[nn.Module, str]
+    ) -> None:
+        self._links = links
+        self._widths = widths
+        self._layers = layers
+        self._reached: dict[Dimension, set[int]] = defaultdict(set)
+
+    def knows(self, layer: str) -> bool:
+        """Tell whether every output of a layer was reached from layers before it: asking it adds nothing."""
+        dimension = Dimension(layer, Side.OUT)
+        return len(self._reached[dimension]) == self._widths[dimension]
+
+    def record(self, found: _Dependent) -> None:
+        root = Dimension(found.root, Side.OUT)
+        if found.objection is not None:
+            self._links.bar(root, found.sources, found.objection)
+        if found.module not in self._layers:
+            return
+        dimension = Dimension(self._layers[found.module], found.side)
+        if max(found.positions) >= self._widths[dimension]:
+            reason = f"its channels meet those of {dimension.layer!r}, which has another width"
+            self._links.bar(root, found.sources, reason)
+            return
+        for position, source in zip(found.positions, found.sources, strict=True):
+            self._links.join((root, source), (dimension, position))
+        self._reached[dimension].update(found.positions)
+
+
+def _dependents(
+    tapped: TappedNetwork,
+    images_NCHW: Tensor,
+    shapes: Mapping[str, LayerShape],
+    is_known: Callable[[str], bool],
+) -> Iterator[_Dependent]:
+    """Ask torch_pruning what hangs together with the output channels of every convolution and linear layer."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            dependencies = torch_pruning.DependencyGraph().build_dependency(
+                tapped, images_NCHW, forward_fn=lambda model, images: model(images), verbose=False
+            )
+            for name, shape in shapes.items():
+                if shape.weighs_inputs and not is_known(name):
+                    yield from _dependents_of(dependencies, tapped, name, shape)
+        except (
+            ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, Warning
+        ) as error:  # fmt: skip
+            raise UnsupportedNetworkError(
+                "the dependencies between the network's layers must be traceable by torch_pruning, but it failed with "
+                f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            ) from error
+
+
+def _dependents_of(
+    dependencies: torch_pruning.DependencyGraph, tapped: TappedNetwork, name: str, shape: LayerShape
+) -> Iterator[_Dependent]:
+    module = tapped.network.get_submodule(name)
+    every = tuple(range(shape.out_width))
+    if module not in dependencies.module2node:
+        yield _Dependent(
+            root=name, module=module, side=Side.OUT, positions=every, sources=every,
+            objection="its output does not reach the network's output",
+        )  # fmt: skip
+        return
+    pruner = dependencies.get_pruner_of_module(module)
+    group = dependencies.get_pruning_group(module, pruner.prune_out_channels, list(every))
+    for item in group:
+        handles_outputs = dependencies.is_out_channel_pruning_fn(item.dep.handler)
+        yield _Dependent(
+            root=name,
+            module=item.dep.target.module,
+            side=Side.OUT if handles_outputs else Side.IN,
+            positions=tuple(item.idxs),
+            sources=tuple(item.root_idxs),
+            objection=_objection(item.dep.target, tapped, ends_here=handles_outputs),
+        )
+
+
+def _objection(node: torch_pruning.dependency.Node, tapped: TappedNetwork, *, ends_here: bool) -> str | None:
+    """Say what speaks against removing channels that reach a node of torch_pruning's graph."""
+    if node.type == OPTYPE.PARAMETER:
+        return (
+            f"its channels meet {tapped.parameter_name(node.module)!r}, a parameter outside the known layers"
+        )
+    in_layer = node.module in tapped.names
+    is_last = in_layer and ends_here and not node.outputs and not tapped.is_lateral(node.module)
+    if is_last or node.type == OPTYPE.OUTPUT:
+        return "its channels are the network's output"
+    if in_layer:
+        return tapped.objection_to_layer(node.module)
+    if not node.inputs:
+        return None  # a layer's own weight, transposed or reshaped: no map passes through it
+    if not hasattr(node.grad_fn, "name"):
+        return "its channels pass through an unknown operation"
+    return objection(node.grad_fn)

@@ -1,0 +1,107 @@
+"""Run a copy of a network once and write down what its layers did; the caller's network is never touched."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pruning_core.channels.layer_shapes import layer_shape
+from pruning_core.errors import UnsupportedNetworkError
+
+EXAMPLE_SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerTrace:
+    """The layers that can be sliced, in the order of the forward pass.
+
+    ``places``: how many output places a layer computes per image (pixels, summed over its calls);
+    ``repeated``: layers that run several times per image, or share a parameter with another layer.
+    """
+
+    places: Mapping[str, int]
+    repeated: frozenset[str]
+
+
+def evaluation_copy(network: nn.Module) -> nn.Module:
+    """Return a copy on the CPU in evaluation mode that works out of place and whose parameters take gradients."""
+    duplicate = copy.deepcopy(network).cpu().eval().requires_grad_(requires_grad=True)
+    for module in duplicate.modules():
+        if getattr(module, "inplace", False) is True:
+            module.inplace = False  # type: ignore[assignment] # activations and dropout carry the flag
+    return duplicate
+
+
+def example_images(network: nn.Module, input_shape: tuple[int, int, int], *, num_images: int = 2) -> Tensor:
+    """Return seeded noise in the network's number format (two images: a batch of 1 hides mistakes)."""
+    generator = torch.Generator().manual_seed(EXAMPLE_SEED)
+    first = next(network.parameters(), torch.empty(0))
+    return torch.randn((num_images, *input_shape), generator=generator).to(first.dtype)
+
+
+@torch.no_grad()
+def trace_layers(duplicate: nn.Module, input_shape: tuple[int, int, int]) -> LayerTrace:
+    """Run an evaluation copy once.
+
+    Raises:
+        UnsupportedNetworkError: The network cannot run on such images, a linear layer works on more than one
+            vector per image (attention, channels-last blocks), or a layer is never used.
+    """
+    places: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
+
+    def record(name: str, module: nn.Module, output: Tensor) -> None:
+        if isinstance(module, nn.Linear) and output.ndim != 2:
+            raise UnsupportedNetworkError(
+                f"linear layers must work on one vector per image to be pruned, but {name!r} gives a tensor of "
+                f"{output.ndim} dimensions; attention and channels-last networks are not supported"
+            )
+        calls[name] += 1
+        places[name] += output[0, 0].numel()
+
+    handles = [
+        module.register_forward_hook(lambda module, _args, output, name=name: record(name, module, output))
+        for name, module in duplicate.named_modules()
+        if layer_shape(module) is not None
+    ]
+    try:
+        duplicate(example_images(duplicate, input_shape, num_images=1))
+    except (RuntimeError, TypeError, IndexError) as error:
+        raise UnsupportedNetworkError(
+            f"the network must run on images of shape {input_shape}, but failed: {_first_line(error)}"
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    _refuse_unused_layers(duplicate, calls)
+    repeated = {name for name, count in calls.items() if count > 1} | _layers_sharing_parameters(duplicate)
+    return LayerTrace(places=dict(places), repeated=frozenset(repeated))
+
+
+def _refuse_unused_layers(duplicate: nn.Module, calls: Mapping[str, int]) -> None:
+    for name, module in duplicate.named_modules():
+        if layer_shape(module) is not None and name not in calls:
+            raise UnsupportedNetworkError(
+                f"every layer must be used when the network is evaluated, but {name!r} is not; build the network "
+                "without it (auxiliary classifiers: aux_logits=False)"
+            )
+
+
+def _layers_sharing_parameters(duplicate: nn.Module) -> set[str]:
+    owner: dict[int, str] = {}
+    sharing: set[str] = set()
+    for name, module in duplicate.named_modules():
+        for parameter in module.parameters(recurse=False):
+            first = owner.setdefault(id(parameter), name)
+            if first != name:
+                sharing |= {first, name}
+    return sharing
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,184 @@
+"""Turn scores and wished widths into a selection that meets every budget and leaves no room for another step.
+
+Shape suffixes used in this file:
+    G  channel groups
+    C  channels of one group
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pruning_core.budgets import Resource
+from pruning_core.channels.cost_model import CostModel
+from pruning_core.channels.feasibility import check_feasible, within_limits
+from pruning_core.channels.rounding import allowed_widths
+from pruning_core.channels.structures import ChannelGraph, ChannelSelection, check_group_names
+from pruning_core.config import ChannelsConfig
+from pruning_core.errors import InvalidSettingsError
+
+Counts = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
+
+
+def project(
+    model: CostModel,
+    graph: ChannelGraph,
+    scores: Mapping[str, Tensor],
+    widths: Mapping[str, int],
+    limits: Mapping[Resource, int],
+    channels: ChannelsConfig,
+) -> ChannelSelection:
+    """Choose the channels that stay; the same inputs always give the same selection.
+
+    Widths are rounded to the nearest allowed ones. While a budget is exceeded, the rounding step goes that loses
+    the least score per relieved cost; then the steps come that gain the most score per cost, until none fits.
+    Costs are shares of their limits. In a group the highest scores stay; ties go to the lower index.
+
+    Args:
+        model: Cost of the network for any widths.
+        graph: The groups of the cost model.
+        scores: Per group one number per channel; higher stays.
+        widths: Per group the wished number of kept channels.
+        limits: Largest allowed amount per resource.
+        channels: Rounding and floors.
+
+    Returns:
+        A selection within every limit; no single further rounding step of any group would still be.
+
+    Raises:
+        InfeasibleBudgetsError: Not even the narrowest network fits.
+        InvalidSettingsError: A group is missing or unknown, or its scores are not one finite number per channel.
+    """
+    assert model.names == tuple(group.name for group in graph.groups), "model and graph are of one network"
+    check_group_names(widths, model.names, "the wished widths")
+    orders = _rank_channels(graph, scores)
+    check_feasible(model, limits, channels)
+    ladder = _Ladder(model, channels, [widths[name] for name in model.names])
+    totals = [_running_total(scores[name], order) for name, order in zip(model.names, orders, strict=True)]
+    _trim(ladder, totals, limits)
+    _top_up(ladder, totals, limits)
+    _assert_tight(ladder, limits)
+    return ChannelSelection(
+        kept={
+            name: tuple(sorted(order[:width]))
+            for name, order, width in zip(model.names, orders, ladder.widths_G.tolist(), strict=True)
+        }
+    )
+
+
+class _Ladder:
+    """The current widths, each on a rung of its group's allowed widths, and what a step would cost."""
+
+    def __init__(self, model: CostModel, channels: ChannelsConfig, wished: Sequence[int]) -> None:
+        self.model = model
+        self.rungs = [allowed_widths(size, channels) for size in model.sizes]
+        self.rung_G = np.array(
+            [_nearest(rungs, width) for rungs, width in zip(self.rungs, wished, strict=True)], dtype=np.int64
+        )
+        self.top_G = np.array([len(rungs) - 1 for rungs in self.rungs], dtype=np.int64)
+        self.widths_G = np.array(
+            [rungs[rung] for rungs, rung in zip(self.rungs, self.rung_G, strict=True)], dtype=np.int64
+        )
+
+    def cost(self, resource: Resource) -> int:
+        """Return the cost at the current widths."""
+        polynomial = self.model.polynomials[resource]
+        quadratic = int(self.widths_G @ polynomial.quadratic_GG @ self.widths_G) // 2
+        return quadratic + int(polynomial.linear_G @ self.widths_G) + polynomial.constant
+
+    def neighbours(self, direction: int) -> Counts:
+        """Return each group's width one rung up (1) or down (-1); its own where there is no such rung."""
+        rung_G = np.clip(self.rung_G + direction, 0, self.top_G)
+        return np.array([rungs[rung] for rungs, rung in zip(self.rungs, rung_G, strict=True)], dtype=np.int64)
+
+    def cost_changes(self, resource: Resource, target_G: Counts) -> Counts:
+        """Return by how much the cost changes if one group alone goes to its target width."""
+        polynomial = self.model.polynomials[resource]
+        step_G = target_G - self.widths_G
+        slope_G = polynomial.quadratic_GG @ self.widths_G + polynomial.linear_G
+        changes_G: Counts = slope_G * step_G + np.diagonal(polynomial.quadratic_GG) * step_G**2 // 2
+        return changes_G
+
+    def step(self, group: int, direction: int) -> None:
+        """Move one group by one rung."""
+        self.rung_G[group] += direction
+        self.widths_G[group] = self.rungs[group][self.rung_G[group]]
+
+
+def _trim(ladder: _Ladder, totals: Sequence[Values], limits: Mapping[Resource, int]) -> None:
+    while violated := [resource for resource, limit in limits.items() if ladder.cost(resource) > limit]:
+        target_G = ladder.neighbours(-1)
+        relief_G = np.zeros(len(totals))
+        for resource in violated:
+            relief_G -= ladder.cost_changes(resource, target_G) / limits[resource]
+        lost_G = -_score_changes(ladder, totals, target_G)
+        can_help_G = relief_G > 0
+        assert can_help_G.any(), "feasible budgets leave a step down until they are met"
+        price_G = np.full(len(totals), np.inf)
+        np.divide(lost_G, relief_G, out=price_G, where=can_help_G)
+        ladder.step(int(price_G.argmin()), -1)
+
+
+def _top_up(ladder: _Ladder, totals: Sequence[Values], limits: Mapping[Resource, int]) -> None:
+    while True:
+        target_G = ladder.neighbours(1)
+        fits_G = target_G > ladder.widths_G
+        cost_G = np.zeros(len(totals))
+        for resource, limit in limits.items():
+            changes_G = ladder.cost_changes(resource, target_G)
+            fits_G &= changes_G <= limit - ladder.cost(resource)
+            cost_G += changes_G / limit
+        if not fits_G.any():
+            return
+        gain_G = _score_changes(ladder, totals, target_G)
+        worth_G = np.full(len(totals), -np.inf)
+        np.divide(gain_G, cost_G, out=worth_G, where=fits_G)
+        ladder.step(int(worth_G.argmax()), 1)
+
+
+def _score_changes(ladder: _Ladder, totals: Sequence[Values], target_G: Counts) -> Values:
+    return np.array(
+        [total[new] - total[old] for total, old, new in zip(totals, ladder.widths_G, target_G, strict=True)]
+    )
+
+
+def _assert_tight(ladder: _Ladder, limits: Mapping[Resource, int]) -> None:
+    """Check the promise with the independent, layer-by-layer cost."""
+    widths = ladder.widths_G.tolist()
+    assert within_limits(ladder.model.exact(widths), limits), "a selection never exceeds a budget"
+    for group, wider in enumerate(ladder.neighbours(1).tolist()):
+        if wider > widths[group]:
+            cost = ladder.model.exact([*widths[:group], wider, *widths[group + 1 :]])
+            assert not within_limits(cost, limits), "a selection leaves no room for another step"
+
+
+def _rank_channels(graph: ChannelGraph, scores: Mapping[str, Tensor]) -> list[list[int]]:
+    """Return each group's channels from the highest score to the lowest; equal scores in their own order."""
+    check_group_names(scores, [group.name for group in graph.groups], "the scores")
+    orders = []
+    for group in graph.groups:
+        scores_C = scores[group.name]
+        if scores_C.shape != (group.num_channels,) or not torch.isfinite(scores_C).all():
+            raise InvalidSettingsError(
+                f"group {group.name!r} needs one finite score for each of its {group.num_channels} channels, but got "
+                f"shape {tuple(scores_C.shape)} with {int((~torch.isfinite(scores_C)).sum())} infinite or NaN"
+            )
+        orders.append(torch.argsort(scores_C.detach().cpu().double(), descending=True, stable=True).tolist())
+    return orders
+
+
+def _running_total(scores_C: Tensor, order: Sequence[int]) -> Values:
+    """Return the summed score of the best k channels, for k = 0, 1, ..."""
+    ranked = scores_C.detach().cpu().double().numpy()[np.array(order, dtype=np.int64)]
+    return np.concatenate([np.zeros(1), np.cumsum(ranked)])
+
+
+def _nearest(rungs: Sequence[int], width: int) -> int:
+    """Return the index of the allowed width nearest to a wished one; the larger of two equally near."""
+    return min(range(len(rungs)), key=lambda rung: (abs(rungs[rung] - width), -rungs[rung]))

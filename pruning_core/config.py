@@ -1,0 +1,367 @@
+"""Settings of one pruning run, complete: architecture, data, budgets, method, fine-tuning, seed.
+
+A search space is a set of ranges over the dotted names of these fields (``saliency.num_basis``), so there is no
+second type. Frozen; unknown keys are refused with the known ones. This file loads no torch.
+
+References:
+    [Ganjdanesh2022] A. Ganjdanesh, S. Gao, H. Huang. Interpretations Steered Network Pruning via Amortized
+        Inferred Saliency Maps. ECCV 2022.
+    [Guo2024] Y. Guo, J. Gao, X. Li. Interpretable Task-inspired Adaptive Filter Pruning for Neural Networks
+        Under Multiple Constraints. IJCV 2024.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+
+from pruning_core.budgets import Budget, Resource, parse_budget
+from pruning_core.errors import InvalidSettingsError
+
+__all__ = [
+    "ArchitectureConfig",
+    "BudgetsConfig",
+    "ChannelsConfig",
+    "DatasetConfig",
+    "DistillationConfig",
+    "GatesConfig",
+    "ImportanceConfig",
+    "LossWeightsConfig",
+    "MethodName",
+    "PredictorConfig",
+    "PruningConfig",
+    "SaliencyConfig",
+    "SelectorConfig",
+    "Settings",
+    "TrainingConfig",
+    "load_config",
+]
+
+UnitInterval = Annotated[float, Field(ge=0, le=1)]
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+
+
+def _budget_to_plain(budget: Budget) -> float | int:
+    return budget.share if budget.share is not None else int(budget.amount or 0)
+
+
+BudgetField = Annotated[
+    Budget, BeforeValidator(parse_budget), PlainSerializer(_budget_to_plain, return_type=float | int)
+]
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, unknown keys refused, no NaN or infinity."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, use_enum_values=False
+    )
+
+
+class MethodName(StrEnum):
+    """How the channels to remove are chosen; the keys of ``pruning_core.methods.METHODS``."""
+
+    INTERPRETATION_STEERED = "interpretation_steered"
+    TASK_INSPIRED = "task_inspired"
+    L1 = "l1"
+    RANDOM = "random"
+
+
+class ArchitectureConfig(Settings):
+    """Which network, and where its dense weights come from.
+
+    ``name``: a key of ``ARCHITECTURES``, ``torchvision:NAME`` or a user's ``module:function`` (called with
+    ``num_classes`` and ``in_channels``). ``weights``: torchvision's enum member such as ``IMAGENET1K_V1``.
+    ``checkpoint``: a file of weights (.safetensors, or .pt read with ``weights_only``). With neither, the dense
+    network is trained first, once. ``shortcut``: of CIFAR ResNets, ``projection`` (1x1 convolution) or
+    ``zero_pad`` (option A: subsampled identity, channels padded with zeros). ``width``: multiplies every width
+    of the networks that allow it (CIFAR ResNets, mobilenet_v2).
+    """
+
+    name: str = "cifar_resnet8"
+    weights: str | None = None
+    checkpoint: str | None = None
+    shortcut: Literal["projection", "zero_pad"] = "projection"
+    width: PositiveFloat = 1.0
+
+    @model_validator(mode="after")
+    def _one_source_of_weights(self) -> Self:
+        if self.weights is not None and self.checkpoint is not None:
+            raise ValueError("only one of weights and checkpoint may be set")
+        return self
+
+
+class DatasetConfig(Settings):
+    """Which images, and how they are split.
+
+    ``name``: a key of ``DATASETS`` or a user's ``module:function``. ``root``: folder that torchvision's sets live
+    in, or the image folder, or the .npz file. ``train_images`` / ``test_images``: use a stratified subset of this
+    many (null: all). ``validation_share``: share of the training images held out for every choice
+    (null: 0.1, or 0.25 for digits). ``test_share``: held out when the set has no test split. ``image_size``: side in
+    pixels that images are resized to (null: as they are; all must then be equal). ``augmentation``: ``auto``
+    is ``crop`` for digits and ``crop_flip`` elsewhere.
+    """
+
+    name: str = "digits"
+    root: str | None = None
+    train_images: PositiveInt | None = None
+    test_images: PositiveInt | None = None
+    validation_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    image_size: PositiveInt | None = None
+    augmentation: Literal["auto", "none", "crop", "crop_flip"] = "auto"
+    split_seed: int = 0
+
+
+class DistillationConfig(Settings):
+    """Learn from the dense network beside the labels.
+
+    Loss = ``(1 - weight) * cross_entropy + weight * temperature**2 * KL(teacher || student)``.
+    """
+
+    weight: UnitInterval = 0.0
+    temperature: PositiveFloat = 2.0
+
+
+class TrainingConfig(Settings):
+    """SGD with momentum. ``schedule``: ``cosine`` after ``warmup_epochs`` of linear warm-up, or ``step``
+    (x0.1 at 50 % and 75 % of the epochs), or ``constant``. The learning rate moves every step.
+    """
+
+    epochs: PositiveInt = 20
+    batch_size: PositiveInt = 128
+    learning_rate: PositiveFloat = 0.1
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: NonNegativeFloat = 5e-4
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    warmup_epochs: NonNegativeFloat = 1.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    distillation: DistillationConfig = DistillationConfig()
+
+
+class ChannelsConfig(Settings):
+    """Which channels may go.
+
+    ``scope``: ``inner`` leaves every channel group that an addition couples (the residual stream) dense;
+    ``all`` prunes it too. ``round_to``: kept counts are multiples of it (``auto``: 8 for groups of 64 and
+    wider, 4 from 32, 2 from 16, else 1). ``min_channels``: no group keeps fewer.
+    """
+
+    scope: Literal["inner", "all"] = "inner"
+    round_to: Literal["auto"] | PositiveInt = "auto"
+    min_channels: PositiveInt = 1
+
+
+class BudgetsConfig(Settings):
+    """Hard limits on the slim network; at least one. Shares count the whole dense network."""
+
+    macs: BudgetField | None = None
+    params: BudgetField | None = None
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> Self:
+        if self.macs is None and self.params is None:
+            raise ValueError("at least one of macs and params must be set")
+        return self
+
+    def items(self) -> list[tuple[Resource, Budget]]:
+        """Return the budgets that are set, by resource."""
+        pairs = [(Resource.MACS, self.macs), (Resource.PARAMS, self.params)]
+        return [(resource, budget) for resource, budget in pairs if budget is not None]
+
+
+class PredictorConfig(Settings):
+    """Training of the network that classifies masked images as the dense network classifies whole ones.
+
+    ``mask_temperature``: of the relaxed Bernoulli pixels (0.1 in [Ganjdanesh2022]). ``warm_start``: begin from the
+    dense weights (the paper's ImageNet setting) instead of from scratch (its CIFAR setting).
+    """
+
+    epochs: PositiveInt = 10
+    batch_size: PositiveInt = 128
+    learning_rate: PositiveFloat = 1e-3
+    weight_decay: NonNegativeFloat = 1e-4
+    mask_temperature: PositiveFloat = 0.1
+    warm_start: bool = True
+
+
+class SelectorConfig(Settings):
+    """Training of the decoder that predicts a saliency mask from the frozen dense network's features.
+
+    ``area_weight``, ``area_power``: lambda_1 and kappa of the mean-area term; ``smoothness_weight``: lambda_2.
+    ``mask_temperature``: of the relaxed Bernoulli pixels (1.0 in the paper). ``hard_masks``: straight-through
+    0/1 pixels. ``decoder_share``: largest share of the backbone's MACs that the decoder may cost.
+    """
+
+    epochs: PositiveInt = 5
+    batch_size: PositiveInt = 64
+    learning_rate: PositiveFloat = 1e-3
+    weight_decay: NonNegativeFloat = 1e-4
+    area_weight: NonNegativeFloat = 0.2
+    area_power: PositiveFloat = 0.3
+    smoothness_weight: NonNegativeFloat = 1e-3
+    mask_temperature: PositiveFloat = 1.0
+    hard_masks: bool = False
+    decoder_share: Annotated[float, Field(gt=0, le=1)] = 0.25
+
+
+class SaliencyConfig(Settings):
+    """RBF saliency masks and the two networks that learn to draw them.
+
+    ``num_basis``: K Gaussian bumps per mask, joined by noisy-OR; 1 is the paper. ``max_num_basis``: the predictor
+    sees masks of up to this many, so one predictor serves every ``num_basis`` of a search. Lengths are shares
+    of the image side: ``centre_margin`` keeps centres that far inside; ``width_range`` is what the predictor
+    samples widths from; ``initial_width`` is the selector's width at the start of its training for K = 1 (divided by
+    sqrt(K)). ``taps``: names of modules whose outputs the decoder reads (empty: the last map of each size).
+    ``seed``: of both networks.
+    """
+
+    num_basis: PositiveInt = 1
+    max_num_basis: PositiveInt = 4
+    centre_margin: Annotated[float, Field(ge=0, lt=0.5)] = 1 / 16
+    width_range: tuple[PositiveFloat, PositiveFloat] = (5 / 32, 11 / 32)
+    initial_width: PositiveFloat = 10 / 32
+    taps: tuple[str, ...] = ()
+    predictor: PredictorConfig = PredictorConfig()
+    selector: SelectorConfig = SelectorConfig()
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _family_covers_the_selector(self) -> Self:
+        if self.num_basis > self.max_num_basis:
+            raise ValueError(
+                f"num_basis <= max_num_basis must hold, but got num_basis={self.num_basis}, "
+                f"max_num_basis={self.max_num_basis}"
+            )
+        if self.width_range[0] > self.width_range[1]:
+            raise ValueError(f"width_range must be (low, high) with low <= high, but got {self.width_range}")
+        return self
+
+
+class GatesConfig(Settings):
+    """Learning the channel gates on the frozen dense network.
+
+    ``source``: ``free`` logits or the paper's GRU ``hypernetwork``. ``noise``: ``logistic`` (binary concrete:
+    P(open) = sigmoid(logit + base)) or ``gumbel`` (the paper's one-sided noise:
+    P(open) = 1 - exp(-exp(logit + base))).
+    ``temperature`` falls log-linearly to ``final_temperature``. ``hard_forward``: 0/1 gates with straight-through
+    gradients in training. ``num_images``: size of the stratified set of training images, without augmentation
+    (null: all). ``budget_term``: ``one_sided`` is zero below the budget (the paper); ``two_sided`` pulls back.
+    ``budget_widths``: its cost is that of the ``expected`` widths, or of an independent ``sampled`` 0/1 draw (the
+    paper's; gumbel noise needs it, because its open probability is flat at the start).
+    ``task_loss``: cross-entropy with the label, or distillation from the dense network. ``targets``: ``dense`` keeps
+    each image's own explanation, ``shuffled`` another image's (an ablation). ``distance``: between ``normalised`` mask parameters, or the ``raw`` outputs (the paper's); ``relative`` divides the
+    normalised one by its mean between different images, so that 1 is as wrong as another image's explanation and the
+    weight means the same on every data set.
+    """
+
+    source: Literal["free", "hypernetwork"] = "free"
+    noise: Literal["logistic", "gumbel"] = "logistic"
+    base: float = 3.0
+    temperature: PositiveFloat = 0.4
+    final_temperature: PositiveFloat = 0.4
+    hard_forward: bool = False
+    num_images: PositiveInt | None = 2500
+    steps: PositiveInt = 500
+    batch_size: PositiveInt = 128
+    learning_rate: PositiveFloat = 0.02
+    weight_decay: NonNegativeFloat = 1e-3
+    budget_term: Literal["one_sided", "two_sided"] = "two_sided"
+    budget_widths: Literal["expected", "sampled"] = "expected"
+    task_loss: Literal["cross_entropy", "distillation"] = "cross_entropy"
+    targets: Literal["dense", "shuffled"] = "dense"
+    distance: Literal["relative", "normalised", "raw"] = "relative"
+
+
+class LossWeightsConfig(Settings):
+    """Weights of the terms that train the gates: task + steering + budget."""
+
+    task: NonNegativeFloat = 1.0
+    steering: NonNegativeFloat = 1.0
+    budget: NonNegativeFloat = 4.0
+
+
+class ImportanceConfig(Settings):
+    """Filter importance from a pass over training images.
+
+    ``num_images``: of the stratified calibration set. ``grid_size``: side P of the P x P grid that
+    responses are pooled to for the class correlation (CKA). ``task_weight``: w in score = task**w * flow**(1 - w). ``num_positions``: pixels
+    sampled per layer for the information flow. ``greedy``: remove channels one by one, updating the flow.
+    """
+
+    num_images: PositiveInt = 2048
+    grid_size: PositiveInt = 4
+    task_weight: UnitInterval = 0.5
+    num_positions: PositiveInt = 4096
+    greedy: bool = True
+
+
+class PruningConfig(Settings):
+    """One pruning run, completely. ``seed`` moves gates and fine-tuning; the dense network, the split and the
+    saliency networks have seeds of their own, so that runs which differ in ``seed`` alone still share them.
+    """
+
+    architecture: ArchitectureConfig = ArchitectureConfig()
+    dataset: DatasetConfig = DatasetConfig()
+    dense_training: TrainingConfig = TrainingConfig()
+    dense_seed: int = 0
+    method: MethodName = MethodName.INTERPRETATION_STEERED
+    channels: ChannelsConfig = ChannelsConfig()
+    budgets: BudgetsConfig = BudgetsConfig(macs=Budget(share=0.5))
+    saliency: SaliencyConfig = SaliencyConfig()
+    gates: GatesConfig = GatesConfig()
+    loss_weights: LossWeightsConfig = LossWeightsConfig()
+    importance: ImportanceConfig = ImportanceConfig()
+    fine_tuning: TrainingConfig = TrainingConfig(
+        epochs=10, learning_rate=0.05, distillation=DistillationConfig(weight=0.5)
+    )
+    seed: int = 0
+
+
+def load_config(values: Mapping[str, Any]) -> PruningConfig:
+    """Build a configuration from plain values.
+
+    Raises:
+        InvalidSettingsError: One line for the first problem: the dotted key, what came, what is allowed.
+    """
+    try:
+        return PruningConfig.model_validate(values)
+    except ValidationError as error:
+        raise InvalidSettingsError(describe_problem(PruningConfig, error)) from None
+
+
+def describe_problem(model: type[BaseModel], error: ValidationError) -> str:
+    """Say the first problem of a validation in one line: dotted key, what came, what is allowed."""
+    first = error.errors(include_url=False)[0]
+    location = [str(part) for part in first["loc"]]
+    dotted = ".".join(location) or "settings"
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(sorted(_fields_at(model, location[:-1])))
+        return f"unknown key '{dotted}'. Known keys there: {known}."
+    message = first["msg"].removeprefix("Value error, ")
+    came = first.get("input")
+    shown = "" if isinstance(came, (Mapping, BaseModel)) else f", but got {came!r}"
+    return f"'{dotted}': {message[:1].lower() + message[1:]}{'' if 'got' in message else shown}"
+
+
+def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
+    for part in location:
+        field = model.model_fields.get(part)
+        inner = field.annotation if field is not None else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        model = inner
+    return list(model.model_fields)

@@ -1,0 +1,45 @@
+"""Errors that a user, a file or a setting can cause.
+
+PrunefrontError                what must hold, what came, what to do: one line, exit code 2
+|-- InvalidSettingsError       a field, a name or a combination of them
+|-- InvalidDataError           empty folders, one class, images of different sizes
+|-- InvalidCheckpointError     weights of another architecture, a truncated file
+|-- UnsupportedNetworkError    a layer whose channels cannot be removed safely
+|-- InfeasibleBudgetsError     below what the narrowest network reaches
+|-- StorageError               a full disk, a folder from another version
+`-- NonFiniteLossError         training diverged; raised before the optimiser step
+"""
+
+from __future__ import annotations
+
+
+class PrunefrontError(ValueError):
+    """Root of everything a user can cause; its text is shown as one line."""
+
+
+class InvalidSettingsError(PrunefrontError):
+    """A field, a name or a combination of fields is not allowed."""
+
+
+class InvalidDataError(PrunefrontError):
+    """The data set cannot be used as it is."""
+
+
+class InvalidCheckpointError(PrunefrontError):
+    """A file of weights does not fit the network it was named for."""
+
+
+class UnsupportedNetworkError(PrunefrontError):
+    """A layer of the network cannot be pruned safely."""
+
+
+class InfeasibleBudgetsError(PrunefrontError):
+    """No allowed network meets the budgets; the text names the reachable minimum."""
+
+
+class StorageError(PrunefrontError):
+    """Results cannot be written or read."""
+
+
+class NonFiniteLossError(PrunefrontError):
+    """A loss became NaN or infinite; no weight was updated with it."""

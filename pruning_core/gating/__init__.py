@@ -1,0 +1,1 @@
+"""Channel gates: how open a channel is, where the logits come from, and how they are learned."""

@@ -1,0 +1,96 @@
+"""Train the selector: which few pixels keep the dense network's prediction?
+
+Shape suffixes used in this file:
+    N  images in the batch
+    C  classes, or colour channels in NCHW
+    K, P  bumps per mask, raw numbers per bump
+    H, W  image height and width in pixels
+
+References:
+    [Ganjdanesh2022] ISP, ECCV 2022.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pruning_core.config import SaliencyConfig
+from pruning_core.data import Batch, DataSplits
+from pruning_core.saliency.fitting import StepReport, fit, report_no_step
+from pruning_core.saliency.freezing import frozen_copy
+from pruning_core.saliency.losses import SelectorLoss, selector_loss
+from pruning_core.saliency.mask_sampling import sample_pixels
+from pruning_core.saliency.selector import SaliencySelector, build_selector
+from pruning_core.saliency.tap_reader import TapReader
+
+
+def train_selector(
+    dense: nn.Module,
+    predictor: nn.Module,
+    data: DataSplits,
+    settings: SaliencyConfig,
+    *,
+    device: str = "cpu",
+    report: StepReport = report_no_step,
+) -> SaliencySelector:
+    """Train a selector on a frozen dense network and a frozen predictor; no labels are used.
+
+    Args:
+        dense: Gives maps, predictions and the class to explain; left as it is.
+        predictor: Judges the masked images; gradients flow through it to the mask. Left as it is.
+        data: Its training images, with their augmentation.
+        settings: ``selector``, ``num_basis`` and geometry; ``seed`` gives weights, order and mask noise.
+        device: Where to train.
+        report: Told of every step as (done, total).
+
+    Returns:
+        The selector of the last step, in evaluation mode.
+
+    Raises:
+        InvalidSettingsError, UnsupportedNetworkError: No selector fits the network (see ``build_selector``).
+        NonFiniteLossError: Training diverged.
+    """
+    selector = build_selector(dense, settings, num_classes=data.num_classes, input_shape=data.input_shape).to(
+        device
+    )
+    selector.train()
+    dense, predictor = frozen_copy(dense, device), frozen_copy(predictor, device)
+    noise = torch.Generator().manual_seed(settings.seed)
+
+    def loss_of(batch: Batch) -> Tensor:
+        return selector_loss_of(selector, dense, predictor, batch.images_NCHW, settings, noise).total
+
+    fit(selector, loss_of, data, settings.selector, seed=settings.seed, stage="selector", report=report)
+    return selector.eval()
+
+
+def selector_loss_of(
+    selector: SaliencySelector,
+    dense: nn.Module,
+    predictor: nn.Module,
+    images_NCHW: Tensor,
+    settings: SaliencyConfig,
+    noise: torch.Generator,
+) -> SelectorLoss:
+    """Explain images, mask them with sampled pixels and compare the predictions; differentiable in the selector.
+
+    Args:
+        selector: What learns.
+        dense: In evaluation mode.
+        predictor: In evaluation mode.
+        images_NCHW: Normalised images.
+        settings: Its ``selector`` part.
+        noise: Source of the sampled pixels.
+    """
+    with torch.no_grad(), TapReader(dense, selector.taps) as reader:
+        logits_NC = dense(images_NCHW)
+        maps = reader.maps()
+    raw_NKP = selector(maps, logits_NC.argmax(dim=1))
+    height, width = images_NCHW.shape[-2:]
+    probability_NHW = selector.draw(raw_NKP, (height, width))
+    sample_NHW = sample_pixels(
+        probability_NHW, settings.selector.mask_temperature, noise, hard=settings.selector.hard_masks
+    )
+    masked_logits_NC = predictor(images_NCHW * sample_NHW.unsqueeze(1))
+    return selector_loss(logits_NC, masked_logits_NC, sample_NHW, probability_NHW, settings.selector)

@@ -1,0 +1,34 @@
+"""One pruning run as stages whose results are kept and shared."""
+
+from __future__ import annotations
+
+from pruning_core.stage_keys import RunPlan, StageNode, fields_read_by, plan_run
+from pruning_core.stages.artifact_store import Artifact, ArtifactStore
+from pruning_core.stages.finished_run import (
+    evaluate_on_test,
+    load_dense_network,
+    load_slim_network,
+    slim_layout_of,
+)
+from pruning_core.stages.preflight import Preflight, preflight
+from pruning_core.stages.run_result import RunResult
+from pruning_core.stages.runner import StageOutcome, run_stage, run_trial
+
+__all__ = [
+    "Artifact",
+    "ArtifactStore",
+    "Preflight",
+    "RunPlan",
+    "RunResult",
+    "StageNode",
+    "StageOutcome",
+    "evaluate_on_test",
+    "fields_read_by",
+    "load_dense_network",
+    "load_slim_network",
+    "plan_run",
+    "preflight",
+    "run_stage",
+    "run_trial",
+    "slim_layout_of",
+]

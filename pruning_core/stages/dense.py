@@ -1,0 +1,52 @@
+"""Stage ``dense``: the network that will be pruned, trained or loaded, with its validation score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from pruning_core.architectures import build_network, load_checkpoint, needs_training
+from pruning_core.stages.artifact_store import Artifact, network_tensors
+from pruning_core.stages.context import StageContext
+from pruning_core.training import evaluate, train_classifier
+
+
+def build_dense(context: StageContext) -> Artifact:
+    """Train the dense network, or load its checkpoint, and evaluate it on validation images."""
+    config, data = context.config, context.data
+    network = new_dense_network(context)
+    if config.architecture.checkpoint is not None:
+        load_checkpoint(network, Path(config.architecture.checkpoint), architecture=config.architecture.name)
+    elif needs_training(config.architecture, data.num_classes):
+        train_classifier(
+            network,
+            data,
+            config.dense_training,
+            seed=config.dense_seed,
+            device=context.device,
+            report=context.report,
+        )
+    score = evaluate(network, data.validation, data.normalisation, device=context.device)
+    return Artifact(
+        tensors=network_tensors(network),
+        facts={"num_images": score.num_images, "num_correct": score.num_correct, "loss": score.loss},
+    )
+
+
+def new_dense_network(context: StageContext, *, load_weights: bool = True) -> nn.Module:
+    """Build the architecture with initial weights, or with any where they will be overwritten."""
+    return build_network(
+        context.config.architecture,
+        num_classes=context.data.num_classes,
+        in_channels=context.data.in_channels,
+        seed=context.config.dense_seed,
+        load_weights=load_weights,
+    )
+
+
+def load_dense(context: StageContext) -> nn.Module:
+    """Return the dense network of this run on its device, in eval mode."""
+    network = new_dense_network(context, load_weights=False)
+    network.load_state_dict(dict(context.artifact("dense").tensors))
+    return network.to(context.device).eval()

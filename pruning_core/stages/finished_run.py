@@ -1,0 +1,87 @@
+"""Use what a finished run left behind: its network, and its score on the test split.
+
+The test split is looked at once per network, for networks that were chosen; the score is kept as an artifact.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from torch import nn
+
+from pruning_core.config import PruningConfig
+from pruning_core.data import DataSplits
+from pruning_core.stage_keys import KEY_LENGTH, plan_run
+from pruning_core.stages.artifact_store import Artifact, ArtifactStore
+from pruning_core.stages.context import StageContext
+from pruning_core.stages.dense import load_dense
+from pruning_core.stages.recovery import load_fine_tuned
+from pruning_core.training import Evaluation, evaluate
+from pruning_core.training.classifier import report_no_steps
+
+
+def load_slim_network(
+    config: PruningConfig, *, data: DataSplits, store: ArtifactStore, device: str = "cpu"
+) -> nn.Module:
+    """Return the slim, fine-tuned network of a finished run, in eval mode.
+
+    Raises:
+        StorageError: The run is not finished in this store.
+    """
+    return load_fine_tuned(_context(config, data, store, device))
+
+
+def load_dense_network(
+    config: PruningConfig, *, data: DataSplits, store: ArtifactStore, device: str = "cpu"
+) -> nn.Module:
+    """Return the dense network of a run, in eval mode.
+
+    Raises:
+        StorageError: Its stage is not finished in this store.
+    """
+    return load_dense(_context(config, data, store, device))
+
+
+def slim_layout_of(config: PruningConfig, *, data: DataSplits, store: ArtifactStore) -> dict[str, object]:
+    """Return the layout of a finished run's network: kept inputs and outputs per layer."""
+    layout: dict[str, object] = _context(config, data, store, "cpu").artifact("fine_tune").facts["layout"]
+    return layout
+
+
+def evaluate_on_test(
+    config: PruningConfig, *, data: DataSplits, store: ArtifactStore, device: str = "cpu"
+) -> tuple[Evaluation, Evaluation]:
+    """Return the test scores of the slim and of the dense network; measured on the first call, then read.
+
+    Raises:
+        StorageError: The run is not finished in this store.
+    """
+    context = _context(config, data, store, device)
+    slim = _kept_score("fine_tune", context, lambda: load_fine_tuned(context))
+    dense = _kept_score("dense", context, lambda: load_dense(context))
+    return slim, dense
+
+
+def _kept_score(stage: str, context: StageContext, load: Callable[[], nn.Module]) -> Evaluation:
+    text = f"test {context.plan.key_of(stage)}"
+    key = hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+    found = context.store.get(key)
+    if found is not None:
+        return Evaluation(**found.facts)
+    data = context.data
+    score = evaluate(load(), data.test, data.normalisation, device=context.device)
+    facts = {"num_images": score.num_images, "num_correct": score.num_correct, "loss": score.loss}
+    context.store.put(key, Artifact(facts=facts))
+    return score
+
+
+def _context(config: PruningConfig, data: DataSplits, store: ArtifactStore, device: str) -> StageContext:
+    return StageContext(
+        config=config,
+        plan=plan_run(config, data.fingerprint),
+        data=data,
+        store=store,
+        device=device,
+        report=report_no_steps,
+    )

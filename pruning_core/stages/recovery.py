@@ -1,0 +1,135 @@
+"""Stage ``fine_tune``: remove the channels, prove it, re-estimate the statistics, train, evaluate.
+
+Three accuracies are kept, always on validation images: dense (with stage ``dense``), after removal, after
+fine-tuning. The last epoch counts; nothing is chosen here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pruning_core.channels import (
+    apply_layout,
+    count_cost,
+    find_channel_groups,
+    remove_channels,
+    slim_layout,
+    verify_removal,
+)
+from pruning_core.channels.structures import ChannelGraph, ChannelSelection
+from pruning_core.channels.tap_scatter import scatter_map
+from pruning_core.saliency import SaliencySelector, explain
+from pruning_core.stages.artifact_store import Artifact, network_tensors
+from pruning_core.stages.context import StageContext
+from pruning_core.stages.dense import load_dense, new_dense_network
+from pruning_core.stages.explanation_scores import explanations_kept
+from pruning_core.stages.saliency import load_selector
+from pruning_core.training import evaluate, reestimate_batch_norm, train_classifier
+
+_NUM_PROOF_IMAGES = 8
+
+
+def build_fine_tuned(context: StageContext) -> Artifact:
+    """Make the slim network and bring its accuracy back."""
+    config, data, device = context.config, context.data, context.device
+    chosen = context.artifact(selection_stage(context)).facts
+    selection = ChannelSelection.from_plain(chosen["kept"])
+    dense = load_dense(context)
+    selector = load_selector(context) if context.has_stage("selector") else None
+    graph = channel_graph(context, dense, selector)
+
+    slim = remove_channels(dense, graph, selection)
+    verify_removal(dense.cpu(), slim.cpu(), graph, selection, _proof_images(context))
+    cost = count_cost(slim, data.input_shape)
+    assert (cost.macs, cost.params) == (chosen["macs"], chosen["params"]), (
+        "the cost model must count as the counter"
+    )
+
+    dense.to(device)
+    slim.to(device)
+    reestimate_batch_norm(slim, data, device=device, seed=config.seed)
+    after_removal = evaluate(slim, data.validation, data.normalisation, device=device)
+    train_classifier(
+        slim,
+        data,
+        config.fine_tuning,
+        seed=config.seed,
+        device=device,
+        teacher=dense if config.fine_tuning.distillation.weight > 0 else None,
+        report=context.report,
+    )
+    score = evaluate(slim, data.validation, data.normalisation, device=device)
+    return Artifact(
+        tensors=network_tensors(slim),
+        facts={
+            "num_images": score.num_images,
+            "num_correct": score.num_correct,
+            "loss": score.loss,
+            "num_correct_after_removal": after_removal.num_correct,
+            "macs": cost.macs,
+            "params": cost.params,
+            "dense_macs": chosen["dense_macs"],
+            "dense_params": chosen["dense_params"],
+            "limits": chosen["limits"],
+            "widths": chosen["widths"],
+            "layout": slim_layout(dense, graph, selection),
+            **_slim_explanations(context, dense, slim, graph, selection, selector),
+        },
+    )
+
+
+def selection_stage(context: StageContext) -> str:
+    """Return the name of the stage that chose this run's channels."""
+    return "steer" if context.has_stage("steer") else "allocate"
+
+
+def channel_graph(context: StageContext, dense: nn.Module, selector: SaliencySelector | None) -> ChannelGraph:
+    """Return the groups of the dense network that this run may prune."""
+    return find_channel_groups(
+        dense,
+        context.data.input_shape,
+        scope=context.config.channels.scope,
+        taps=[tap.layer for tap in selector.taps] if selector is not None else (),
+    )
+
+
+def load_fine_tuned(context: StageContext) -> nn.Module:
+    """Return the slim fine-tuned network of a finished run on its device, in eval mode."""
+    artifact = context.artifact("fine_tune")
+    slim = apply_layout(new_dense_network(context, load_weights=False), artifact.facts["layout"])
+    slim.load_state_dict(dict(artifact.tensors))
+    return slim.to(context.device).eval()
+
+
+def _proof_images(context: StageContext) -> torch.Tensor:
+    indices_N = torch.arange(min(_NUM_PROOF_IMAGES, len(context.data.validation)))
+    return context.data.normalisation.apply(context.data.validation.read(indices_N))
+
+
+def _slim_explanations(
+    context: StageContext,
+    dense: nn.Module,
+    slim: nn.Module,
+    graph: ChannelGraph,
+    selection: ChannelSelection,
+    selector: SaliencySelector | None,
+) -> dict[str, Any]:
+    """Compare the slim network's explanations of validation images with the dense one's."""
+    if selector is None:
+        return {"explanation_distance": None, "explanation_similarity": None}
+    width_of = {tap.layer: tap.num_channels for tap in selector.taps}
+
+    def explain_slim(images_NCHW: Tensor, classes_N: Tensor) -> Tensor:
+        return explain(
+            slim,
+            selector,
+            images_NCHW,
+            classes_N,
+            see_map=lambda layer, map_NCHW: scatter_map(map_NCHW, layer, width_of[layer], graph, selection),
+        ).raw_NKP
+
+    kept = explanations_kept(context, dense, selector, explain_slim)
+    return {"explanation_distance": kept.distance, "explanation_similarity": kept.similarity}

@@ -1,0 +1,50 @@
+"""What a finished pruning run found out, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunResult:
+    """Scores and costs of one slim network. Accuracies are counts of correct validation images.
+
+    ``explanation_distance`` (0 is best) and ``explanation_similarity`` (soft intersection over union, 1 is best)
+    compare the slim network's explanations with the dense one's on validation images; None for methods without
+    explanations. ``kept``: per group (kept, dense) channels. ``stage_seconds``: what each stage cost when it ran,
+    also if this run found it finished (``cached_stages``).
+    """
+
+    trial_key: str
+    num_images: int
+    num_correct_dense: int
+    num_correct_after_removal: int
+    num_correct_fine_tuned: int
+    macs: int
+    params: int
+    dense_macs: int
+    dense_params: int
+    limits: Mapping[str, int]
+    kept: Mapping[str, tuple[int, int]]
+    explanation_distance: float | None
+    explanation_similarity: float | None
+    selector_agreement: float | None
+    mask_area: float | None
+    stage_seconds: Mapping[str, float]
+    cached_stages: tuple[str, ...]
+    artifact_keys: Mapping[str, str]
+    peak_memory_mb: float
+
+    @property
+    def accuracy(self) -> float:
+        """Validation accuracy of the fine-tuned network, in [0, 1]."""
+        return self.num_correct_fine_tuned / self.num_images
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        plain = asdict(self)
+        plain["kept"] = {name: list(pair) for name, pair in self.kept.items()}
+        plain["cached_stages"] = list(self.cached_stages)
+        return plain

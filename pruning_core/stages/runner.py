@@ -1,0 +1,148 @@
+"""Run one stage, or all stages that a run still needs."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pruning_core.config import PruningConfig
+from pruning_core.data import DataSplits
+from pruning_core.progress import ProgressReporter, report_nothing
+from pruning_core.stage_keys import RunPlan, plan_run
+from pruning_core.stages.artifact_store import Artifact, ArtifactStore
+from pruning_core.stages.context import StageContext
+from pruning_core.stages.dense import build_dense
+from pruning_core.stages.recovery import build_fine_tuned
+from pruning_core.stages.run_result import RunResult
+from pruning_core.stages.saliency import build_explanations, build_predictor, build_trained_selector
+from pruning_core.stages.selection import build_importance, build_selection
+
+STAGE_FUNCTIONS: dict[str, Callable[[StageContext], Artifact]] = {
+    "dense": build_dense,
+    "predictor": build_predictor,
+    "selector": build_trained_selector,
+    "explanations": build_explanations,
+    "importance": build_importance,
+    "steer": build_selection,
+    "allocate": build_selection,
+    "fine_tune": build_fine_tuned,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageOutcome:
+    """A finished stage. ``seconds``: what it cost when it ran; ``was_cached``: it had run before."""
+
+    key: str
+    seconds: float
+    was_cached: bool
+
+
+def run_stage(
+    name: str,
+    config: PruningConfig,
+    *,
+    data: DataSplits,
+    store: ArtifactStore,
+    device: str = "cpu",
+    report: ProgressReporter = report_nothing,
+) -> StageOutcome:
+    """Run one stage of a run, unless its artifact is in the store already.
+
+    Raises:
+        PrunefrontError: What the stage refuses; also when an earlier stage has not been run.
+    """
+    context = _context(name, config, data, store, device, report)
+    return _run(name, context)
+
+
+def run_trial(
+    config: PruningConfig,
+    *,
+    data: DataSplits,
+    store: ArtifactStore,
+    device: str = "cpu",
+    report: ProgressReporter = report_nothing,
+) -> RunResult:
+    """Run every stage that is missing, and put together what the run found out.
+
+    Raises:
+        PrunefrontError: What a stage refuses; finished stages stay in the store.
+    """
+    plan = plan_run(config, data.fingerprint)
+    outcomes = {
+        node.name: _run(node.name, _context(node.name, config, data, store, device, report))
+        for node in plan.nodes
+    }
+    return assemble_result(plan, outcomes, store)
+
+
+def assemble_result(plan: RunPlan, outcomes: dict[str, StageOutcome], store: ArtifactStore) -> RunResult:
+    """Read the artifacts of a finished run into one result."""
+    dense, final = store.get(plan.key_of("dense")), store.get(plan.trial_key)
+    assert dense is not None
+    assert final is not None
+    selector = store.get(plan.key_of("selector")) if "selector" in outcomes else None
+    facts = final.facts
+    return RunResult(
+        trial_key=plan.trial_key,
+        num_images=facts["num_images"],
+        num_correct_dense=dense.facts["num_correct"],
+        num_correct_after_removal=facts["num_correct_after_removal"],
+        num_correct_fine_tuned=facts["num_correct"],
+        macs=facts["macs"],
+        params=facts["params"],
+        dense_macs=facts["dense_macs"],
+        dense_params=facts["dense_params"],
+        limits=facts["limits"],
+        kept={name: (kept, dense_count) for name, (kept, dense_count) in facts["widths"].items()},
+        explanation_distance=facts["explanation_distance"],
+        explanation_similarity=facts["explanation_similarity"],
+        selector_agreement=selector.facts["agreement"] if selector is not None else None,
+        mask_area=selector.facts["mean_area"] if selector is not None else None,
+        stage_seconds={name: outcome.seconds for name, outcome in outcomes.items()},
+        cached_stages=tuple(name for name, outcome in outcomes.items() if outcome.was_cached),
+        artifact_keys={name: outcome.key for name, outcome in outcomes.items()},
+        peak_memory_mb=peak_memory_mb(),
+    )
+
+
+def peak_memory_mb() -> float:
+    """Return the largest resident size of this process so far, in 10**6 bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def _context(
+    name: str,
+    config: PruningConfig,
+    data: DataSplits,
+    store: ArtifactStore,
+    device: str,
+    report: ProgressReporter,
+) -> StageContext:
+    return StageContext(
+        config=config,
+        plan=plan_run(config, data.fingerprint),
+        data=data,
+        store=store,
+        device=device,
+        report=lambda done, total: report(name, done, total),
+    )
+
+
+def _run(name: str, context: StageContext) -> StageOutcome:
+    key = context.plan.key_of(name)
+    found = context.store.get(key)
+    if found is not None:
+        return StageOutcome(key=key, seconds=found.facts["seconds"], was_cached=True)
+    started = time.perf_counter()
+    artifact = STAGE_FUNCTIONS[name](context)
+    seconds = time.perf_counter() - started
+    context.store.put(
+        key, Artifact(tensors=artifact.tensors, facts={**artifact.facts, "stage": name, "seconds": seconds})
+    )
+    return StageOutcome(key=key, seconds=seconds, was_cached=False)

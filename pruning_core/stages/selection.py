@@ -1,0 +1,123 @@
+"""Stages that choose which channels stay: ``importance``, ``steer``, ``allocate``.
+
+Every method ends in the same projection, so that only scores and widths differ between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from pruning_core.budgets import Resource
+from pruning_core.channels import (
+    CostModel,
+    budget_limits,
+    build_cost_model,
+    gate_map,
+    gate_weights,
+    hard_gates,
+    project,
+)
+from pruning_core.channels.structures import ChannelGraph, ChannelSelection
+from pruning_core.importance import IMPORTANCES, ImportanceContext, measure_sensitivities
+from pruning_core.methods import METHODS, MethodContext
+from pruning_core.saliency import SaliencySelector, explain
+from pruning_core.stages.artifact_store import Artifact
+from pruning_core.stages.context import StageContext
+from pruning_core.stages.dense import load_dense
+from pruning_core.stages.explanation_scores import explanations_kept
+from pruning_core.stages.recovery import channel_graph
+from pruning_core.stages.saliency import load_selector, load_steering_set
+
+
+def build_importance(context: StageContext) -> Artifact:
+    """Score the filters, and how much the loss minds losing each group: once for all budgets of a search."""
+    dense = load_dense(context)
+    subject = ImportanceContext(
+        network=dense,
+        graph=channel_graph(context, dense, None),
+        data=context.data,
+        settings=context.config.importance,
+        seed=context.config.dense_seed,
+        device=context.device,
+    )
+    scores = IMPORTANCES[context.config.method].score(subject)
+    return Artifact(tensors=scores, facts={"sensitivities": dict(measure_sensitivities(subject, scores))})
+
+
+def build_selection(context: StageContext) -> Artifact:
+    """Let the run's method propose, project its proposal to the budgets, and keep what was chosen."""
+    config = context.config
+    dense = load_dense(context)
+    selector = load_selector(context) if context.has_stage("selector") else None
+    graph = channel_graph(context, dense, selector)
+    cost_model = build_cost_model(dense, graph, context.data.input_shape)
+    limits = budget_limits(config.budgets, cost_model.dense)
+    importance = context.artifact("importance") if context.has_stage("importance") else None
+    proposal = METHODS[config.method].propose(
+        MethodContext(
+            network=dense,
+            graph=graph,
+            cost_model=cost_model,
+            limits=limits,
+            data=context.data,
+            config=config,
+            importance=importance.tensors if importance is not None else None,
+            sensitivities=importance.facts["sensitivities"] if importance is not None else None,
+            selector=selector,
+            steering_set=load_steering_set(context) if selector is not None else None,
+            device=context.device,
+            report=lambda _stage, done, total: context.report(done, total),
+        )
+    )
+    selection = project(cost_model, graph, proposal.scores, proposal.widths, limits, config.channels)
+    facts = _selection_facts(cost_model, graph, limits, selection)
+    if selector is not None:
+        facts["gated"] = _explanations_of_gated(context, dense, selector, graph, selection)
+    return Artifact(facts={**facts, **proposal.facts})
+
+
+def _selection_facts(
+    cost_model: CostModel, graph: ChannelGraph, limits: Mapping[Resource, int], selection: ChannelSelection
+) -> dict[str, Any]:
+    widths = [len(selection.kept[name]) for name in cost_model.names]
+    cost = cost_model.exact(widths)
+    return {
+        "kept": selection.to_plain(),
+        "widths": {
+            group.name: [len(selection.kept[group.name]), group.num_channels] for group in graph.groups
+        },
+        "limits": {str(resource): limit for resource, limit in limits.items()},
+        "macs": cost.macs,
+        "params": cost.params,
+        "dense_macs": cost_model.dense.macs,
+        "dense_params": cost_model.dense.params,
+    }
+
+
+def _explanations_of_gated(
+    context: StageContext,
+    dense: nn.Module,
+    selector: SaliencySelector,
+    graph: ChannelGraph,
+    selection: ChannelSelection,
+) -> dict[str, float]:
+    """Compare explanations before any weight has moved: what gate learning alone kept."""
+    gates = {name: gate_C.to(context.device) for name, gate_C in hard_gates(graph, selection).items()}
+    overrides = gate_weights(dense, graph, gates)
+
+    def explain_gated(images_NCHW: Tensor, classes_N: Tensor) -> Tensor:
+        return explain(
+            dense,
+            selector,
+            images_NCHW,
+            classes_N,
+            forward=lambda shown_NCHW: functional_call(dense, overrides, (shown_NCHW,)),
+            see_map=lambda layer, map_NCHW: gate_map(map_NCHW, layer, graph, gates),
+        ).raw_NKP
+
+    kept = explanations_kept(context, dense, selector, explain_gated)
+    return {"explanation_distance": kept.distance, "explanation_similarity": kept.similarity}

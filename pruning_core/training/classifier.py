@@ -1,0 +1,165 @@
+"""Training a classifier: dense networks and slim ones.
+
+Shape suffixes used in this file:
+    N  images in the batch
+    C  colour channels, or classes of logits
+    H, W  image height and width in pixels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from pruning_core.config import TrainingConfig
+from pruning_core.data import Batch, DataSplits, iterate_batches
+from pruning_core.errors import InvalidSettingsError
+from pruning_core.training.batch_norm import BATCH_NORMS
+from pruning_core.training.evaluation import eval_mode
+from pruning_core.training.losses import check_finite, classification_loss
+from pruning_core.training.schedules import plan_learning_rate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingHistory:
+    """Mean loss of each epoch, as trained on (augmented images, smoothed labels, distillation)."""
+
+    losses: tuple[float, ...]
+    num_steps: int
+
+
+def report_no_steps(done: int, total: int) -> None:
+    """Listen to nothing: the default reporter."""
+
+
+def train_classifier(
+    network: nn.Module,
+    data: DataSplits,
+    settings: TrainingConfig,
+    *,
+    seed: int,
+    device: str | torch.device = "cpu",
+    teacher: nn.Module | None = None,
+    report: Callable[[int, int], None] = report_no_steps,
+) -> TrainingHistory:
+    """Train ``network`` in place on the training images; the last epoch is kept, nothing is chosen.
+
+    SGD with Nesterov momentum. Weight decay acts on convolution and linear weights only, not on biases and
+    normalisation. A last batch that is not full is left out, unless it is the only one.
+
+    Args:
+        network: Moved to the device, channels-last, and left in training mode.
+        data: Only the training images are read.
+        settings: See ``TrainingConfig``.
+        seed: Of order, augmentation and dropout. On the CPU, the same seed gives the same weights.
+        device: Where to train.
+        teacher: Needed if, and used only if, ``settings.distillation.weight`` is positive. It sees the same
+            augmented batches, in eval mode.
+        report: Called with (done, total) steps after each epoch; may raise to stop.
+
+    Raises:
+        InvalidSettingsError: Distillation without a teacher, or batches of one image with batch normalisation.
+        NonFiniteLossError: The loss became NaN or infinite; no weight was updated with it.
+    """
+    teacher = _checked_teacher(settings, teacher)
+    _check_batch_size(network, settings)
+    network.to(device).to(memory_format=torch.channels_last)
+    network.train()
+    optimiser = _make_optimiser(network, settings)
+    steps_per_epoch = max(1, len(data.train) // settings.batch_size)
+    schedule = plan_learning_rate(settings, steps_per_epoch)
+    generator = torch.Generator().manual_seed(seed)
+    losses: list[float] = []
+    with _own_random_state(seed, torch.device(device)), _teaching(teacher, device):
+        for epoch in range(settings.epochs):
+            batches = iterate_batches(
+                data.train,
+                data.normalisation,
+                batch_size=settings.batch_size,
+                device=device,
+                generator=generator,
+                augmentation=data.augmentation,
+                drop_last=len(data.train) > settings.batch_size,
+            )
+            total_loss = 0.0
+            for step, batch in enumerate(batches, start=epoch * steps_per_epoch):
+                for group in optimiser.param_groups:
+                    group["lr"] = schedule.learning_rate(step)
+                total_loss += _take_step(network, teacher, batch, optimiser, settings, step)
+            losses.append(total_loss / steps_per_epoch)
+            report((epoch + 1) * steps_per_epoch, schedule.num_steps)
+    return TrainingHistory(losses=tuple(losses), num_steps=schedule.num_steps)
+
+
+def _take_step(
+    network: nn.Module,
+    teacher: nn.Module | None,
+    batch: Batch,
+    optimiser: torch.optim.Optimizer,
+    settings: TrainingConfig,
+    step: int,
+) -> float:
+    teacher_logits_NC = None
+    if teacher is not None:
+        with torch.no_grad():
+            teacher_logits_NC = teacher(batch.images_NCHW)
+    logits_NC = network(batch.images_NCHW)
+    loss = classification_loss(logits_NC, batch.labels_N, settings, teacher_logits_NC=teacher_logits_NC)
+    check_finite(loss, stage="classifier training", step=step)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    optimiser.step()
+    return loss.item()
+
+
+def _make_optimiser(network: nn.Module, settings: TrainingConfig) -> torch.optim.Optimizer:
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return torch.optim.SGD(
+        [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=settings.momentum > 0,
+    )
+
+
+def _checked_teacher(settings: TrainingConfig, teacher: nn.Module | None) -> nn.Module | None:
+    """Return the teacher if it is used."""
+    weight = settings.distillation.weight
+    if weight > 0 and teacher is None:
+        raise InvalidSettingsError(
+            f"distillation.weight must be 0 where there is no network to learn from, but got {weight:g}"
+        )
+    return teacher if weight > 0 else None
+
+
+def _check_batch_size(network: nn.Module, settings: TrainingConfig) -> None:
+    if settings.batch_size < 2 and any(isinstance(module, BATCH_NORMS) for module in network.modules()):
+        raise InvalidSettingsError(
+            "batch_size must be at least 2 to train a network with batch normalisation, but got "
+            f"{settings.batch_size}"
+        )
+
+
+@contextmanager
+def _own_random_state(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed what dropout draws from, and restore it afterwards."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _teaching(teacher: nn.Module | None, device: str | torch.device) -> Iterator[None]:
+    if teacher is None:
+        yield
+        return
+    teacher.to(device)
+    with eval_mode(teacher):
+        yield

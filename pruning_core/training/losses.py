@@ -1,0 +1,55 @@
+"""Losses that train classifiers.
+
+Shape suffixes used in this file:
+    N  images in the batch
+    C  classes
+
+References:
+    [Hinton2015] G. Hinton, O. Vinyals, J. Dean. Distilling the Knowledge in a Neural Network. 2015.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from pruning_core.config import TrainingConfig
+from pruning_core.errors import NonFiniteLossError
+
+
+def classification_loss(
+    logits_NC: Tensor, labels_N: Tensor, settings: TrainingConfig, *, teacher_logits_NC: Tensor | None = None
+) -> Tensor:
+    """Return cross-entropy, mixed with distillation from a teacher if one is given; the mean over the batch."""
+    cross_entropy = F.cross_entropy(logits_NC, labels_N, label_smoothing=settings.label_smoothing)
+    if teacher_logits_NC is None:
+        return cross_entropy
+    weight = settings.distillation.weight
+    distillation = distillation_loss(logits_NC, teacher_logits_NC, settings.distillation.temperature)
+    return (1 - weight) * cross_entropy + weight * distillation
+
+
+def distillation_loss(logits_NC: Tensor, teacher_logits_NC: Tensor, temperature: float) -> Tensor:
+    """Return ``temperature**2 * KL(teacher || student)`` of the softened classes, the mean over the batch.
+
+    The square keeps the gradient's size at any temperature [Hinton2015].
+    """
+    student_NC = F.log_softmax(logits_NC / temperature, dim=1)
+    teacher_NC = F.log_softmax(teacher_logits_NC / temperature, dim=1)
+    divergence = F.kl_div(student_NC, teacher_NC, log_target=True, reduction="batchmean")
+    return temperature**2 * divergence
+
+
+def check_finite(loss: Tensor, *, stage: str, step: int) -> None:
+    """Stop before the optimiser uses a loss that is not finite.
+
+    Raises:
+        NonFiniteLossError: It is NaN or infinite.
+    """
+    value = loss.item()
+    if not math.isfinite(value):
+        raise NonFiniteLossError(
+            f"the loss of {stage} must stay finite, but became {value} at step {step}; lower its learning rate"
+        )

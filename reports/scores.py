@@ -1,0 +1,113 @@
+"""What one network scores, kept as counts: accuracies and shares are computed, never stored."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["NetworkScores", "PlainRecord", "TestScores"]
+
+Count = Annotated[int, Field(ge=0)]
+PositiveCount = Annotated[int, Field(ge=1)]
+UnitInterval = Annotated[float, Field(ge=0, le=1)]
+
+
+class PlainRecord(BaseModel):
+    """Base of all records: frozen, unknown keys refused, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class NetworkScores(PlainRecord):
+    """One slim network beside its dense original, on validation images.
+
+    ``num_correct_dense``, ``num_correct_after_removal`` and ``num_correct_fine_tuned`` count the same
+    ``num_images`` images. ``macs`` and ``params`` are of the slim network for one image.
+    ``explanation_similarity`` is the soft overlap of dense and slim saliency masks in [0, 1], higher is better;
+    ``explanation_distance`` is between their parameters, lower is better. ``mask_area`` is the mean mask of the
+    dense network as a share of the image; ``selector_agreement`` the share of images whose dense prediction
+    survives the mask. Latencies are milliseconds for one image.
+    """
+
+    num_images: PositiveCount
+    num_correct_dense: Count
+    num_correct_after_removal: Count
+    num_correct_fine_tuned: Count
+    macs: PositiveCount
+    params: PositiveCount
+    dense_macs: PositiveCount
+    dense_params: PositiveCount
+    explanation_similarity: UnitInterval | None = None
+    explanation_distance: Annotated[float, Field(ge=0)] | None = None
+    mask_area: UnitInterval | None = None
+    selector_agreement: UnitInterval | None = None
+    latency_ms: Annotated[float, Field(gt=0)] | None = None
+    dense_latency_ms: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _counts_fit(self) -> Self:
+        for name in ("num_correct_dense", "num_correct_after_removal", "num_correct_fine_tuned"):
+            _check_count(name, getattr(self, name), self.num_images)
+        return self
+
+    @property
+    def accuracy_dense(self) -> float:
+        """Accuracy of the dense network, in [0, 1]."""
+        return self.num_correct_dense / self.num_images
+
+    @property
+    def accuracy_after_removal(self) -> float:
+        """Accuracy once the channels are gone and before any fine-tuning, in [0, 1]."""
+        return self.num_correct_after_removal / self.num_images
+
+    @property
+    def accuracy(self) -> float:
+        """Accuracy of the fine-tuned slim network, in [0, 1]: what every choice looks at."""
+        return self.num_correct_fine_tuned / self.num_images
+
+    @property
+    def accuracy_drop(self) -> float:
+        """Dense accuracy minus accuracy; negative when the slim network is better."""
+        return (self.num_correct_dense - self.num_correct_fine_tuned) / self.num_images
+
+    @property
+    def macs_share(self) -> float:
+        """Kept share of the dense network's MACs."""
+        return self.macs / self.dense_macs
+
+    @property
+    def params_share(self) -> float:
+        """Kept share of the dense network's params."""
+        return self.params / self.dense_params
+
+
+class TestScores(PlainRecord):
+    """Looked at once, for a chosen network: correct counts on the test images."""
+
+    __test__ = False  # not a test case, whatever pytest makes of the name
+
+    num_images: PositiveCount
+    num_correct: Count
+    num_correct_dense: Count
+
+    @model_validator(mode="after")
+    def _counts_fit(self) -> Self:
+        _check_count("num_correct", self.num_correct, self.num_images)
+        _check_count("num_correct_dense", self.num_correct_dense, self.num_images)
+        return self
+
+    @property
+    def accuracy(self) -> float:
+        """Test accuracy of the slim network, in [0, 1]."""
+        return self.num_correct / self.num_images
+
+    @property
+    def accuracy_dense(self) -> float:
+        """Test accuracy of the dense network, in [0, 1]."""
+        return self.num_correct_dense / self.num_images
+
+
+def _check_count(name: str, count: int, num_images: int) -> None:
+    if count > num_images:
+        raise ValueError(f"{name} <= num_images must hold, but got {name}={count}, num_images={num_images}")

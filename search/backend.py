@@ -1,0 +1,88 @@
+"""What the search asks of whoever does the pruning: a narrow seam, so that planning can be tested without training.
+
+Workers and the driver each make their own backend from a ``module:function``, called with `BackendSettings`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any, Protocol, TypeAlias
+
+from pruning_core.config import PruningConfig
+from search.plug_in_path import add_plug_in_path
+from search.work_items import PlannedStage
+
+__all__ = ["BackendSettings", "Facts", "PruningBackend", "TrialPlan", "load_backend"]
+
+Facts: TypeAlias = Mapping[str, str | int | float | bool | None]
+"""Named plain values about the data and the dense network."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackendSettings:
+    """Where artifacts lie and what a worker may use.
+
+    ``factory``: ``module:function`` that makes the backend. ``artifacts``: folder of finished stages. ``device``: as
+    torch spells it. ``num_threads``: of one worker. ``plug_ins``: folder that ``module:function`` names of a
+    spec are imported from.
+    """
+
+    factory: str
+    artifacts: str
+    device: str = "cpu"
+    num_threads: int = 1
+    plug_ins: str | None = None
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialPlan:
+    """What a configuration needs. ``stages``: its shared stages, parents before children."""
+
+    trial_key: str
+    stages: tuple[PlannedStage, ...]
+
+
+class PruningBackend(Protocol):
+    """Plans and runs pruning runs; may keep loaded data between calls."""
+
+    def describe(self, config: PruningConfig) -> Facts:
+        """Load the data and the architecture, and say what they are; budgets do not matter.
+
+        Raises:
+            PrunefrontError: What a user must mend before anything can run.
+        """
+
+    def plan(self, config: PruningConfig) -> TrialPlan:
+        """Work out a configuration's key and shared stages, without running anything."""
+
+    def check(self, config: PruningConfig) -> None:
+        """Find out, without training, whether a configuration can run.
+
+        Raises:
+            InfeasibleBudgetsError: No allowed network meets its budgets.
+        """
+
+    def has_artifact(self, key: str) -> bool:
+        """Tell whether a stage is finished."""
+
+    def run_stage(self, name: str, config: PruningConfig) -> None:
+        """Run one stage, whose parents are finished, unless it is finished itself."""
+
+    def run_trial(self, config: PruningConfig) -> Mapping[str, Any]:
+        """Run everything a configuration still needs; return `RunResult` as plain data."""
+
+
+@lru_cache(maxsize=4)
+def load_backend(settings: BackendSettings) -> PruningBackend:
+    """Make the backend that the settings name; once per process, so that loaded data is kept."""
+    add_plug_in_path(settings.plug_ins)
+    module, _, function = settings.factory.partition(":")
+    factory: Callable[[BackendSettings], PruningBackend] = getattr(importlib.import_module(module), function)
+    return factory(settings)

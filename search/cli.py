@@ -1,0 +1,158 @@
+"""The command line: reads arguments and hands them to `search.commands`.
+
+Each command imports what it needs when it runs, so that ``prunefront --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.terminal import OneLineErrors
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    cls=OneLineErrors,
+    help="Search for the Pareto front of channel-pruned CNNs: accuracy against FLOPs against parameters.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Spec = Annotated[
+    Path, typer.Argument(metavar="SPEC", help="YAML file of the search, such as examples/digits.yaml.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE", help="Settings to change: run.seed=3 storage.path=DIR limits.trials=20."
+    ),
+]
+Study = Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study, the spec's `study`.")]
+Storage = Annotated[
+    Path, typer.Option("--storage", metavar="DIR", help="Results folder, the spec's storage.path.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to stdout.")]
+
+RESULTS = Path("results")
+
+
+@app.command()
+def check(spec: Spec, overrides: Overrides = None) -> None:
+    """Does the network prune safely?"""
+    from search.commands.check import check_spec
+
+    check_spec(spec, overrides or [])
+
+
+@app.command()
+def plan(spec: Spec, overrides: Overrides = None) -> None:
+    """What would run, and what cannot be met."""
+    from search.commands.plan import show_plan
+
+    show_plan(spec, overrides or [])
+
+
+@app.command()
+def launch(spec: Spec, overrides: Overrides = None) -> None:
+    """Run a search to its end."""
+    from search.commands.launch import launch_study
+
+    launch_study(spec, overrides or [])
+
+
+@app.command()
+def resume(study: Study, storage: Storage = RESULTS) -> None:
+    """Go on after a crash, Ctrl-C or a lost machine."""
+    from search.commands.launch import resume_study
+
+    resume_study(study, storage)
+
+
+@app.command()
+def status(study: Study, storage: Storage = RESULTS, as_json: Json = False) -> None:  # noqa: FBT002 - an option
+    """Trials, front and hypervolume so far."""
+    from search.commands.status import show_status
+
+    show_status(study, storage, as_json=as_json)
+
+
+@app.command()
+def report(study: Study, storage: Storage = RESULTS) -> None:
+    """Write an offline HTML page and tables."""
+    from search.commands.report import write_study_report
+
+    write_study_report(study, storage)
+
+
+@app.command()
+def pick(
+    study: Study,
+    max_flops: Annotated[
+        str | None, typer.Option(metavar="LIMIT", help="FLOPs (MACs): 40% of the dense network, or 20M.")
+    ] = None,
+    max_params: Annotated[
+        str | None, typer.Option(metavar="LIMIT", help="Parameters: 40% of the dense network, or 0.3M.")
+    ] = None,
+    min_accuracy: Annotated[
+        str | None, typer.Option(metavar="LIMIT", help="Validation accuracy: 92%.")
+    ] = None,
+    knee: Annotated[bool, typer.Option("--knee", help="Where the front bends most.")] = False,  # noqa: FBT002
+    storage: Storage = RESULTS,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Choose a network of the front.
+
+    The most accurate within the limits, or the knee.
+    """
+    from search.commands.pick import PickRequest, pick_network
+
+    request = PickRequest(
+        max_flops=max_flops,
+        max_params=max_params,
+        min_accuracy=min_accuracy,
+        rule="knee" if knee else "best_under",
+    )
+    pick_network(study, storage, request, as_json=as_json)
+
+
+@app.command()
+def export(
+    study: Study,
+    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="Number of a trial, or `picked`.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to, instead of the study's exports folder.")
+    ] = None,
+    storage: Storage = RESULTS,
+) -> None:
+    """Write a network as safetensors and ONNX.
+
+    Proved equal to torch, and scored on the test images.
+    """
+    from search.commands.export import export_trial
+
+    export_trial(study, storage, trial, out)
+
+
+@app.command()
+def ui(
+    storage: Storage = RESULTS,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="On the loopback address.")] = 5000,
+) -> None:
+    """Browse the studies in MLflow until Ctrl-C."""
+    from search.commands.ui import serve_ui
+
+    serve_ui(storage, port)
+
+
+def main() -> None:
+    """Run the command line."""
+    # Read when torch is imported: threads that spin while they wait slow down all others on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    app(prog_name="prunefront")

@@ -1,0 +1,1 @@
+"""What each command does; `search.cli` only reads its arguments."""

@@ -1,0 +1,180 @@
+"""One search from its spec to its end, by the one process that owns its state.
+
+Workers compute and hand back outcomes; this process alone writes the study, the timeline and MLflow.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from rich.console import Console
+
+from pruning_core.errors import InfeasibleBudgetsError
+from reports.records import StudyRecords, TrialStatus
+from search.backend import BackendSettings, Facts, load_backend
+from search.ray_searcher import RaySearcher
+from search.ray_session import Interrupts, local_ray, run_items, worker_environment
+from search.session import FAILED, FINISHED, INTERRUPTED, SearchSession
+from search.slots import count_slots
+from search.spec import SearchSpec, dump_spec
+from search.study_folder import StudyFolder
+from search.study_lock import hold_study
+from search.study_records import read_study
+from search.timing import Timing
+
+__all__ = ["STAGES_BACKEND", "SearchOutcome", "run_search"]
+
+STAGES_BACKEND = "search.stages_backend:create_backend"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchOutcome:
+    """A search that came to its end; everything is of the whole study, over all of its sessions.
+
+    ``num_untracked``: finished trials that MLflow could not be told of; the next ``resume`` delivers them.
+    """
+
+    study: StudyRecords
+    num_complete: int
+    num_failed: int
+    num_infeasible: int
+    num_untracked: int
+    timing: Timing
+
+
+def run_search(
+    spec: SearchSpec, folder: StudyFolder, *, resume: bool, console: Console, backend: str = STAGES_BACKEND
+) -> SearchOutcome:
+    """Run a search, or what is left of one, to its end.
+
+    Args:
+        spec: What to search.
+        folder: Where the study lies, or will.
+        resume: Whether the study is there already.
+        console: Shows progress.
+        backend: ``module:function`` that makes the pruning backend, here and in workers.
+
+    Raises:
+        PrunefrontError: What a user must mend; nothing was written if the search had not begun.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the study can be resumed.
+    """
+    started_at = time.time()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    environment = worker_environment(spec.resources.cpus_per_trial)
+    for name, value in environment.items():
+        os.environ.setdefault(name, value)  # this process imports torch too
+    slots = count_slots(spec.resources)
+    settings = _backend_settings(spec, folder, backend)
+    with ExitStack() as stack:
+        if resume:
+            folder.check_existing()
+            stack.enter_context(hold_study(folder))
+        else:
+            folder.check_new()
+        # Loading data and libraries takes as long as starting Ray, so both happen at once.
+        facts = stack.enter_context(ThreadPoolExecutor(1)).submit(_describe, spec, settings)
+        scratch = stack.enter_context(
+            local_ray(
+                num_cpus=slots * spec.resources.cpus_per_trial,
+                use_gpus=spec.resources.gpus_per_trial > 0,
+                environment=environment,
+            )
+        )
+        facts.result()
+        if not resume:
+            folder.create(dump_spec(spec))
+            stack.enter_context(hold_study(folder))
+        session = SearchSession(
+            spec=spec,
+            folder=folder,
+            backend=load_backend(settings),
+            facts=facts.result(),
+            slots=slots,
+            console=console,
+        )
+        _say(console, f"{spec.study}: up to {spec.limits.trials} trials, {slots} at once; in {folder.path}")
+        timing, num_untracked = _run(session, spec, slots, settings, scratch, started_at)
+    return _outcome(read_study(folder), timing, num_untracked, session.tracking_problem, console)
+
+
+def _run(
+    session: SearchSession,
+    spec: SearchSpec,
+    slots: int,
+    settings: BackendSettings,
+    scratch: Path,
+    started_at: float,
+) -> tuple[Timing, int]:
+    searcher = RaySearcher(session.proposer, settings)
+    reason = FAILED
+    interrupts = Interrupts()
+    try:
+        with interrupts, session.progress:
+            session.begin(started_at)
+            if not session.proposer.is_finished:
+                run_items(
+                    searcher,
+                    slots=slots,
+                    resources={"cpu": spec.resources.cpus_per_trial, "gpu": spec.resources.gpus_per_trial},
+                    folder=scratch,
+                    on_step=interrupts.check,
+                )
+        reason = FINISHED
+    except KeyboardInterrupt:
+        reason = INTERRUPTED
+        raise
+    except Exception:
+        if searcher.error is not None:
+            raise searcher.error from None  # Ray wraps what callbacks raise
+        raise
+    finally:
+        timing, num_untracked = session.close(reason)
+    return timing, num_untracked
+
+
+def _outcome(
+    study: StudyRecords, timing: Timing, num_untracked: int, problem: str | None, console: Console
+) -> SearchOutcome:
+    counts = {status: sum(record.status is status for record in study.records) for status in TrialStatus}
+    if counts[TrialStatus.INFEASIBLE] and counts[TrialStatus.INFEASIBLE] == len(study.records):
+        raise InfeasibleBudgetsError(
+            f"no proposed configuration can meet its budgets; the last: {study.records[-1].reason}"
+        )
+    if num_untracked:
+        _say(
+            console,
+            f"{num_untracked} trials are kept but not in MLflow yet ({problem or 'it is slow'}); "
+            f"`prunefront resume {study.study}` delivers them",
+        )
+    return SearchOutcome(
+        study=study,
+        num_complete=counts[TrialStatus.COMPLETE],
+        num_failed=counts[TrialStatus.FAILED],
+        num_infeasible=counts[TrialStatus.INFEASIBLE],
+        num_untracked=num_untracked,
+        timing=timing,
+    )
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _describe(spec: SearchSpec, settings: BackendSettings) -> Facts:
+    return load_backend(settings).describe(spec.run)
+
+
+def _backend_settings(spec: SearchSpec, folder: StudyFolder, backend: str) -> BackendSettings:
+    return BackendSettings(
+        factory=backend,
+        artifacts=str(folder.artifacts_path),
+        device="cuda" if spec.resources.gpus_per_trial else "cpu",
+        num_threads=spec.resources.cpus_per_trial,
+        plug_ins=spec.plug_ins,
+    )

@@ -1,0 +1,35 @@
+"""Refuses to search over what changes nothing: its trials would be repeats of each other."""
+
+from __future__ import annotations
+
+from optuna.distributions import CategoricalDistribution
+
+from pruning_core.config import MethodName
+from pruning_core.errors import InvalidSettingsError
+from pruning_core.stages import fields_read_by
+from search.spec import SearchSpec
+
+__all__ = ["check_effects"]
+
+
+def check_effects(spec: SearchSpec) -> None:
+    """Refuse a field that no stage of the run's methods reads.
+
+    Raises:
+        InvalidSettingsError: Names the field and the methods.
+    """
+    methods = _methods_of(spec)
+    read = frozenset[str]().union(*(fields_read_by(method) for method in methods))
+    for name in spec.search:
+        if name not in read and name != "method":
+            raise InvalidSettingsError(
+                f"'search.{name}': has no effect with method {' or '.join(methods)}, so its trials would repeat each "
+                "other; take it out of search, or choose another method"
+            )
+
+
+def _methods_of(spec: SearchSpec) -> list[MethodName]:
+    varied = spec.space.distributions.get("method")
+    if isinstance(varied, CategoricalDistribution):
+        return [MethodName(str(choice)) for choice in varied.choices]
+    return [spec.run.method]

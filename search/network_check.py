@@ -1,0 +1,144 @@
+"""Does a network prune safely? Removes channels for real and compares with the gated network and the cost formula.
+
+Shape suffixes used in this file:
+    N, C, H, W  images, channels, height, width
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pruning_core.architectures import build_network, load_checkpoint
+from pruning_core.channels import (
+    ChannelGraph,
+    ChannelSelection,
+    Cost,
+    UntouchedLayer,
+    build_cost_model,
+    count_cost,
+    find_channel_groups,
+    full_selection,
+    minimum_widths,
+    remove_channels,
+    verify_removal,
+)
+from pruning_core.config import PruningConfig
+from pruning_core.data import Batch, DataSplits, iterate_batches
+from pruning_core.errors import UnsupportedNetworkError
+
+__all__ = ["NetworkCheck", "RemovalCheck", "check_network"]
+
+_NUM_IMAGES = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RemovalCheck:
+    """One selection of channels, removed for real.
+
+    ``difference``: max|slim - gated| / max|gated logit|. ``cost``: of the slim network, counted and by formula alike.
+    """
+
+    name: str
+    num_kept: int
+    difference: float
+    cost: Cost
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkCheck:
+    """What was found out about a network. ``untouched``: layers left alone, and why."""
+
+    num_groups: int
+    num_channels: int
+    dense: Cost
+    removals: tuple[RemovalCheck, ...]
+    untouched: tuple[UntouchedLayer, ...]
+
+
+def check_network(config: PruningConfig, data: DataSplits) -> NetworkCheck:
+    """Remove the most, some and none of a network's channels, and prove each time that nothing else changed.
+
+    Weights are the checkpoint's, or random ones with random normalisation, so that a shift that leaks would show.
+
+    Raises:
+        InvalidCheckpointError: The checkpoint is for another network.
+        UnsupportedNetworkError: The network cannot be pruned safely; names the layer.
+    """
+    network = _build(config, data)
+    graph = find_channel_groups(network, data.input_shape, scope=config.channels.scope)
+    model = build_cost_model(network, graph, data.input_shape)
+    images_NCHW = _some_images(data).images_NCHW
+    removals = []
+    for name, selection in _selections(graph, config):
+        slim = remove_channels(network, graph, selection)
+        difference = verify_removal(network, slim, graph, selection, images_NCHW)
+        counted = count_cost(slim, data.input_shape)
+        formula = model.exact([len(selection.kept[group]) for group in model.names])
+        if counted != formula:
+            raise UnsupportedNetworkError(
+                f"the slim network must cost what the formula says, {formula}, but it costs {counted}"
+            )
+        num_kept = sum(map(len, selection.kept.values()))
+        removals.append(RemovalCheck(name=name, num_kept=num_kept, difference=difference, cost=counted))
+    return NetworkCheck(
+        num_groups=len(graph.groups),
+        num_channels=graph.num_channels,
+        dense=model.dense,
+        removals=tuple(removals),
+        untouched=graph.untouched,
+    )
+
+
+def _build(config: PruningConfig, data: DataSplits) -> nn.Module:
+    network = build_network(config.architecture, num_classes=data.num_classes, in_channels=data.in_channels)
+    if config.architecture.checkpoint is not None:
+        load_checkpoint(network, Path(config.architecture.checkpoint), architecture=config.architecture.name)
+    elif config.architecture.weights is None:
+        _randomise_normalisation(network)
+    return network.eval()
+
+
+@torch.no_grad()
+def _randomise_normalisation(network: nn.Module) -> None:
+    """Give every normalisation a scale, a shift and statistics that an untrained one lacks."""
+    generator = torch.Generator().manual_seed(0)
+
+    def fill(tensor: Tensor | None, centre: float, width: float) -> None:
+        if tensor is not None:
+            tensor.copy_(centre + width * (torch.rand(tensor.shape, generator=generator) - 0.5))
+
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._NormBase):
+            fill(module.weight, 1.0, 1.0)
+            fill(module.bias, 0.0, 1.0)
+            fill(module.running_mean, 0.0, 0.5)
+            fill(module.running_var, 1.0, 1.0)
+
+
+def _some_images(data: DataSplits) -> Batch:
+    return next(iterate_batches(data.train, data.normalisation, batch_size=_NUM_IMAGES))
+
+
+def _selections(graph: ChannelGraph, config: PruningConfig) -> Iterator[tuple[str, ChannelSelection]]:
+    generator = torch.Generator().manual_seed(0)
+    narrowest = minimum_widths(graph, config.channels)
+
+    def draw(widths: dict[str, int]) -> ChannelSelection:
+        kept = {}
+        for group in graph.groups:
+            order = torch.randperm(group.num_channels, generator=generator)[: widths[group.name]]
+            kept[group.name] = tuple(sorted(order.tolist()))
+        return ChannelSelection(kept=kept)
+
+    between = {
+        group.name: int(torch.randint(1, group.num_channels + 1, (1,), generator=generator))
+        for group in graph.groups
+    }
+    yield "narrowest allowed", draw(narrowest)
+    yield "random", draw(between)
+    yield "nothing removed", full_selection(graph)

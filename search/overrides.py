@@ -1,0 +1,63 @@
+"""Settings changed on the command line: ``run.seed=3``, ``search.budgets.macs={low: 0.3, high: 0.6}``."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pruning_core.errors import InvalidSettingsError
+from search.yaml_text import parse_value
+from spaces import Range, field_names
+
+__all__ = ["apply_overrides"]
+
+_REMOVABLE = ("search", "objectives", "constraints")
+"""Sections that people fill with keys of their choice; null takes a key away there."""
+
+
+def apply_overrides(plain: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the settings with overrides applied in order; values are read as YAML.
+
+    Raises:
+        InvalidSettingsError: An override is not ``key=value``, its value is no YAML, or it goes below a plain value.
+    """
+    changed = copy.deepcopy(dict(plain))
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        key = key.strip()
+        if not equals or not all(key.split(".")):
+            raise InvalidSettingsError(
+                f"command line: an override must look like run.seed=3, but got {override!r}"
+            )
+        _set(changed, key, parse_value(text, source=f"command line: {override!r}"))
+    return changed
+
+
+def _set(plain: dict[str, Any], key: str, value: object) -> None:
+    *sections, last = _path(key)
+    inner = plain
+    for depth, section in enumerate(sections):
+        if inner.get(section) is None:
+            inner[section] = {}
+        inner = inner[section]
+        if not isinstance(inner, dict):
+            above = ".".join(sections[: depth + 1])
+            raise InvalidSettingsError(
+                f"command line: '{key}' cannot be set, because '{above}' is {inner!r}, not a section"
+            )
+    if value is None and sections and sections[0] in _REMOVABLE and len(sections) == 1:
+        inner.pop(last, None)
+    else:
+        inner[last] = value
+
+
+def _path(key: str) -> list[str]:
+    """Split a key at its dots, but keep the dotted names of fields below ``search`` whole."""
+    section, _, name = key.partition(".")
+    if section != "search" or not name:
+        return key.split(".")
+    field, _, part = name.rpartition(".")
+    if part in Range.model_fields and field in field_names():
+        return [section, field, part]
+    return [section, name]

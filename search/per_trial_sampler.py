@@ -1,0 +1,102 @@
+"""A sampler that is built anew for every trial, and does not propose what was tried before.
+
+What a trial proposes then depends on the study's history and the trial's number alone, not on how many proposals this
+process has made, and so not on how often the driver died. What samplers learn they keep in the study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from optuna import Study
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from spaces import SearchSpace, Value
+
+__all__ = ["MakeSampler", "PerTrialSampler"]
+
+_NUM_ATTEMPTS = 5
+"""Proposals of the sampler itself, before an untried configuration is drawn at random."""
+
+_NUM_DRAWS = 2000
+
+
+class MakeSampler(Protocol):
+    """Builds samplers."""
+
+    def __call__(self, number: int, attempt: int | None) -> BaseSampler:
+        """Build the sampler for an attempt at a trial's proposal; None: one that draws at random."""
+
+
+class PerTrialSampler(BaseSampler):
+    """Draws all fields at once, so that whole configurations can be compared with those that were tried.
+
+    Args:
+        space: What varies.
+        make: Builds the samplers that propose.
+        is_tried: Tells of a configuration whether it was proposed before.
+    """
+
+    def __init__(
+        self, space: SearchSpace, make: MakeSampler, is_tried: Callable[[Mapping[str, Value]], bool]
+    ) -> None:
+        self._space = space
+        self._make = make
+        self._is_tried = is_tried
+
+    def infer_relative_search_space(
+        self,
+        study: Study,  # noqa: ARG002 - Optuna's signature
+        trial: FrozenTrial,  # noqa: ARG002
+    ) -> dict[str, BaseDistribution]:
+        """Return the whole space: also what a sampler would draw field by field is drawn at once."""
+        return dict(self._space.distributions)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return an untried configuration; the last one drawn if there seems to be none."""
+        given = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        point: dict[str, Any] = {}
+        for attempt in range(_NUM_ATTEMPTS):
+            point = _draw(self._make(trial.number, attempt), study, trial, search_space)
+            if not self._is_tried({**point, **given}):
+                return point
+        uniform = self._make(trial.number, None)
+        seen: set[tuple[Value, ...]] = set()
+        for _ in range(_NUM_DRAWS):
+            point = _draw(uniform, study, trial, search_space)
+            values = tuple(point.values())
+            if values not in seen and not self._is_tried({**point, **given}):
+                return point
+            seen.add(values)
+        return point
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Draw one field; only for a field that the whole draw could not cover."""
+        return self._make(trial.number, 0).sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """Tell the sampler of a finished trial."""
+        self._make(trial.number, 0).after_trial(study, trial, state, values)
+
+
+def _draw(
+    sampler: BaseSampler, study: Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution]
+) -> dict[str, Any]:
+    """Let a sampler propose as Optuna does: together what it can, and the rest field by field."""
+    sampler.before_trial(study, trial)
+    together = sampler.sample_relative(study, trial, sampler.infer_relative_search_space(study, trial))
+    return {
+        name: together[name]
+        if name in together
+        else sampler.sample_independent(study, trial, name, distribution)
+        for name, distribution in space.items()
+    }

@@ -1,0 +1,217 @@
+"""What a search shows while it runs: a live view on a terminal, a line per event elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from reports.formats import amount, counted, duration, percent, slim_accuracy
+from reports.fronts import find_front
+from reports.records import StudyRecords, TrialRecord, TrialStatus
+from search.front_text import front_lines
+from search.outcomes import ItemOutcome, OutcomeStatus
+from search.work_items import ItemKind, WorkItem
+
+__all__ = ["LiveProgress", "PlainProgress", "SearchProgress", "SearchState", "make_progress"]
+
+_REFRESHES_PER_S = 2
+
+
+class SearchState:
+    """Where a search stands.
+
+    Args:
+        study: What earlier drivers finished.
+        limit: Trials after which the search ends.
+        slots: Items that run at once.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self, study: StudyRecords, *, limit: int, slots: int, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.study = study
+        self.limit = limit
+        self._slots = slots
+        self._clock = clock
+        self._began_at = clock()
+        self.running: dict[WorkItem, float] = {}
+
+    def add(self, record: TrialRecord) -> None:
+        """Take in a finished trial."""
+        self.study = self.study.model_copy(update={"records": (*self.study.records, record)})
+
+    def count(self, status: TrialStatus) -> int:
+        """Return how many trials ended so."""
+        return sum(record.status is status for record in self.study.records)
+
+    @property
+    def num_done(self) -> int:
+        """Trials that count towards the limit."""
+        return self.count(TrialStatus.COMPLETE) + self.count(TrialStatus.FAILED)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since this driver began."""
+        return self._clock() - self._began_at
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the limit is reached, if trials go on taking what they took; None before the first."""
+        times = [
+            record.finished_at - record.started_at
+            for record in self.study.records
+            if record.status is TrialStatus.COMPLETE
+            and record.finished_at is not None
+            and record.started_at is not None
+        ]
+        if not times:
+            return None
+        mean = sum(times) / len(times)
+        ages = [self._clock() - since for item, since in self.running.items() if item.kind is ItemKind.TRIAL]
+        num_unstarted = max(0, self.limit - self.num_done - len(ages))
+        work = num_unstarted * mean + sum(max(0.0, mean - age) for age in ages)
+        return work / self._slots
+
+    def summary(self) -> str:
+        """Say in one line how far the search is."""
+        parts = [f"{self.num_done} of {counted(self.limit, 'trial')} done"]
+        for status in (TrialStatus.FAILED, TrialStatus.INFEASIBLE):
+            if number := self.count(status):
+                parts.append(f"{number} {status}")
+        if self.left_s is not None and self.num_done < self.limit:
+            parts.append(f"about {duration(self.left_s)} left")
+        return ", ".join(parts)
+
+
+class SearchProgress(Protocol):
+    """A view of a search; told of events, and on screen while its context lasts."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the screen as it should stay."""
+
+    def item_started(self, item: WorkItem) -> None:
+        """A worker gets an item."""
+
+    def item_finished(self, item: WorkItem, outcome: ItemOutcome) -> None:
+        """A worker is done with an item."""
+
+    def trial_finished(self, record: TrialRecord) -> None:
+        """A trial has its final record."""
+
+
+def make_progress(state: SearchState, console: Console) -> SearchProgress:
+    """Return a live view if a person watches, and plain lines if not."""
+    return LiveProgress(state, console) if console.is_terminal else PlainProgress(state, console)
+
+
+class PlainProgress(AbstractContextManager["PlainProgress"]):
+    """A line per finished item: for logs and pipes."""
+
+    def __init__(self, state: SearchState, console: Console) -> None:
+        self._state = state
+        self._console = console
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to clean up."""
+
+    def item_started(self, item: WorkItem) -> None:
+        """Note when it began."""
+        self._state.running[item] = time.time()
+
+    def item_finished(self, item: WorkItem, outcome: ItemOutcome) -> None:
+        """Say how a stage went; trials follow with their records."""
+        self._state.running.pop(item, None)
+        if item.kind is ItemKind.STAGE:
+            took = duration(outcome.finished_at - outcome.started_at)
+            is_built = outcome.status is OutcomeStatus.COMPLETE
+            self._say(f"{item} built in {took}" if is_built else f"{item} failed: {outcome.reason}")
+
+    def trial_finished(self, record: TrialRecord) -> None:
+        """Say how it went, and how far the search is."""
+        self._state.add(record)
+        self._say(f"{trial_text(record)} [{self._state.summary()}]")
+
+    def _say(self, text: str) -> None:
+        clock = f"{int(self._state.elapsed_s) // 60:3d}:{int(self._state.elapsed_s) % 60:02d}"
+        self._console.print(f"{clock}  {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+class LiveProgress(AbstractContextManager["LiveProgress"]):
+    """A view that redraws itself: how far, what runs, and the front so far. Gone when the search ends."""
+
+    def __init__(self, state: SearchState, console: Console) -> None:
+        self._state = state
+        self._front: Sequence[str] = front_lines(find_front(state.study))
+        self._live = Live(
+            console=console,
+            get_renderable=self._draw,
+            refresh_per_second=_REFRESHES_PER_S,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wipe the view."""
+        self._live.stop()
+
+    def item_started(self, item: WorkItem) -> None:
+        """Show it among what runs."""
+        self._state.running[item] = time.time()
+
+    def item_finished(self, item: WorkItem, outcome: ItemOutcome) -> None:
+        """Show a failed stage above the view; the rest is in the view."""
+        self._state.running.pop(item, None)
+        if item.kind is ItemKind.STAGE and outcome.status is not OutcomeStatus.COMPLETE:
+            self._live.console.print(f"{item} failed: {outcome.reason}", markup=False, highlight=False)
+
+    def trial_finished(self, record: TrialRecord) -> None:
+        """Bring the front up to date; show failures above the view."""
+        self._state.add(record)
+        self._front = front_lines(find_front(self._state.study))
+        if record.status is not TrialStatus.COMPLETE:
+            self._live.console.print(trial_text(record), markup=False, highlight=False)
+
+    def _draw(self) -> RenderableType:
+        state = self._state
+        head = Table.grid(padding=(0, 2))
+        bar = ProgressBar(total=state.limit, completed=min(state.num_done, state.limit), width=30)
+        head.add_row(Text(state.study.study, style="bold"), bar, state.summary(), duration(state.elapsed_s))
+        running = ", ".join(
+            f"{item} ({duration(time.time() - since)})" for item, since in list(state.running.items())
+        )
+        return Group(
+            head, Text(f"running: {running or 'workers are starting'}"), Text("\n".join(["", *self._front]))
+        )
+
+
+def trial_text(record: TrialRecord) -> str:
+    """Say in one line how a trial ended."""
+    if record.scores is None or record.status is not TrialStatus.COMPLETE:
+        return f"trial {record.number} {record.status}: {record.reason}"
+    scores = record.scores
+    return (
+        f"trial {record.number} complete: accuracy {slim_accuracy(scores)}, "
+        f"{amount(scores.macs)} FLOPs (MACs) ({percent(scores.macs_share)} of dense), "
+        f"{amount(scores.params)} params ({percent(scores.params_share)})"
+    )

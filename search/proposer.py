@@ -1,0 +1,281 @@
+"""What the search does next: proposes trials, hands out work items, and turns what comes back into records.
+
+No Ray here: `ray_searcher` calls `next_item` when a slot is free and `finish_item` when a worker is done, both from
+the driver's one thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from pruning_core.errors import InfeasibleBudgetsError, InvalidSettingsError, StorageError
+from reports.records import TrialRecord, TrialStatus
+from search.backend import PruningBackend, TrialPlan
+from search.outcomes import ItemOutcome, OutcomeStatus
+from search.spec import SearchSpec
+from search.study import AskedTrial, SearchStudy
+from search.timeline import Timeline
+from search.trial_records import Proposal, complete_record, unfinished_record
+from search.work_items import ItemKind, WorkItem, choose_item
+from spaces import Value
+
+__all__ = ["Proposer", "SearchListener"]
+
+_MAX_INFEASIBLE_IN_A_ROW = 50
+
+_COUNTED = (TrialStatus.COMPLETE, TrialStatus.FAILED)
+"""What `limits.trials` counts."""
+
+
+class SearchListener(Protocol):
+    """Told of everything that happens, in the driver's thread."""
+
+    def item_started(self, item: WorkItem) -> None:
+        """A worker gets an item."""
+
+    def item_finished(self, item: WorkItem, outcome: ItemOutcome) -> None:
+        """A worker is done with an item."""
+
+    def trial_finished(self, record: TrialRecord) -> None:
+        """A trial has its final record, which the study keeps."""
+
+
+class Proposer:
+    """Decides what runs next.
+
+    Args:
+        spec: Of the search.
+        study: Open for writing.
+        backend: Plans and checks configurations.
+        timeline: Gets a line per finished item.
+        listener: Told of everything.
+        slots: How many items run at once.
+        time_limit_s: Nothing new is proposed after so many seconds from now; None: no limit.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        spec: SearchSpec,
+        study: SearchStudy,
+        backend: PruningBackend,
+        timeline: Timeline,
+        listener: SearchListener,
+        slots: int,
+        time_limit_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._spec = spec
+        self._study = study
+        self._backend = backend
+        self._timeline = timeline
+        self._listener = listener
+        self._window = 2 * slots + 2  # look ahead for stages that can run beside each other
+        self._clock = clock
+        self._deadline = None if time_limit_s is None else clock() + time_limit_s
+        self._waiting: dict[int, Proposal] = {}
+        self._running: dict[int, Proposal] = {}
+        self._building: set[str] = set()
+        self._built: set[str] = set()
+        self._broken: dict[str, str] = {}
+        self._known: dict[str, int] = {}
+        self._num_counted = 0
+        self._num_repeated = 0
+        self._num_infeasible = 0
+        self._is_exhausted = False
+
+    def begin(self, adopted: Sequence[AskedTrial], finished: Sequence[TrialRecord]) -> None:
+        """Take up what earlier drivers left unfinished, and learn what they finished."""
+        for record in finished:
+            self._known[record.trial_key] = record.number
+            self._num_counted += record.status in _COUNTED
+        self._study.avoid(self._is_tried)
+        self._study.enqueue_first(self._spec.fixed_points)
+        for asked in adopted:
+            self._consider(asked)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing runs, waits, or may be proposed."""
+        return not (self._waiting or self._running or self._building or self._may_propose())
+
+    @property
+    def awaited_stages(self) -> tuple[str, ...]:
+        """Keys of the stages that are being built and that trials wait for."""
+        needed = {stage.key for proposal in self._waiting.values() for stage in proposal.plan.stages}
+        return tuple(sorted(self._building & needed))
+
+    def config_of(self, item: WorkItem) -> Mapping[str, object]:
+        """Return the configuration that an item which was handed out runs with, as plain data."""
+        proposal = self._running.get(item.number) or self._waiting[item.number]
+        return proposal.config.model_dump(mode="json")
+
+    def next_item(self) -> WorkItem | None:
+        """Return what a free slot should run; None if all that is left waits for something that runs."""
+        self._withdraw_if_late()
+        while True:
+            item = choose_item(
+                [proposal.planned for proposal in self._waiting.values()],
+                built=self._built,
+                running=self._building,
+            )
+            if item is not None:
+                self._start(item)
+                return item
+            if not self._may_propose():
+                return None
+            self._propose()
+
+    def finish_item(self, item: WorkItem, outcome: ItemOutcome) -> None:
+        """Take in what became of an item.
+
+        Raises:
+            StorageError: The worker could not write its results, so no other could; its trial can be resumed.
+        """
+        proposal = self._running.get(item.number) if item.kind is ItemKind.TRIAL else None
+        self._timeline.add_item(item, outcome.to_plain(), proposal.plan.stages if proposal else ())
+        self._listener.item_finished(item, outcome)
+        if outcome.status is OutcomeStatus.NO_STORAGE:
+            raise StorageError(outcome.reason or "results cannot be written")
+        if item.kind is ItemKind.STAGE:
+            self._finish_stage(item, outcome)
+        else:
+            assert proposal is not None
+            del self._running[item.number]
+            self._finish_trial(proposal, outcome)
+
+    def _start(self, item: WorkItem) -> None:
+        if item.kind is ItemKind.STAGE:
+            self._building.add(item.key)
+        else:
+            self._running[item.number] = self._waiting.pop(item.number)
+            self._study.mark_started(item.number, item.key)
+        self._listener.item_started(item)
+
+    def _finish_stage(self, item: WorkItem, outcome: ItemOutcome) -> None:
+        self._building.discard(item.key)
+        if outcome.status is OutcomeStatus.COMPLETE:
+            self._built.add(item.key)
+            return
+        self._broken[item.key] = f"shared stage {item.name!r} failed: {outcome.reason}"
+        for proposal in list(self._waiting.values()):
+            self._fail_if_broken(proposal)
+
+    def _finish_trial(self, proposal: Proposal, outcome: ItemOutcome) -> None:
+        status, reason = TrialStatus.FAILED, outcome.reason or "no reason given"
+        if outcome.status is OutcomeStatus.COMPLETE:
+            try:
+                self._tell(complete_record(self._spec, proposal, outcome))
+            except ValueError as error:
+                reason = str(error)
+            else:
+                return
+        elif outcome.status is OutcomeStatus.INFEASIBLE:
+            status = TrialStatus.INFEASIBLE
+        self._end(proposal, status, reason, outcome)
+
+    def _propose(self) -> None:
+        """Ask for one more configuration and take it up, unless it cannot or need not run."""
+        num_configurations = self._spec.space.num_configurations
+        if num_configurations is not None and len(self._known) >= num_configurations:
+            self._is_exhausted = True
+        else:
+            self._consider(self._study.ask())
+
+    def _consider(self, asked: AskedTrial) -> None:
+        proposal = self._plan(asked)
+        if proposal is None:
+            return
+        key = proposal.plan.trial_key
+        if key in self._known:
+            self._num_repeated += 1
+            self._is_exhausted = self._num_repeated > len(self._spec.fixed_points)
+            self._study.refuse(asked.number, f"same configuration as trial {self._known[key]}")
+            return
+        self._num_repeated = 0
+        self._known[key] = asked.number
+        self._built.update(stage.key for stage in proposal.plan.stages if self._is_built(stage.key))
+        self._waiting[asked.number] = proposal
+        self._end_if_infeasible(proposal)
+        self._fail_if_broken(proposal)
+
+    def _plan(self, asked: AskedTrial) -> Proposal | None:
+        try:
+            config = self._spec.make_config(asked.values)
+        except InvalidSettingsError as error:
+            plan = TrialPlan(trial_key=f"invalid-{asked.number}", stages=())
+            self._end(Proposal(asked=asked, config=self._spec.run, plan=plan), TrialStatus.FAILED, str(error))
+            return None
+        return Proposal(asked=asked, config=config, plan=self._backend.plan(config))
+
+    def _is_tried(self, values: Mapping[str, Value]) -> bool:
+        try:
+            config = self._spec.make_config(values)
+        except InvalidSettingsError:
+            return True
+        return self._backend.plan(config).trial_key in self._known
+
+    def _is_built(self, key: str) -> bool:
+        return key in self._built or self._backend.has_artifact(key)
+
+    def _end_if_infeasible(self, proposal: Proposal) -> None:
+        try:
+            self._backend.check(proposal.config)
+        except InfeasibleBudgetsError as error:
+            del self._waiting[proposal.asked.number]
+            self._end(proposal, TrialStatus.INFEASIBLE, str(error))
+            self._num_infeasible += 1
+            if self._num_infeasible >= _MAX_INFEASIBLE_IN_A_ROW:
+                self._is_exhausted = True
+        else:
+            self._num_infeasible = 0
+
+    def _fail_if_broken(self, proposal: Proposal) -> None:
+        broken = [self._broken[stage.key] for stage in proposal.plan.stages if stage.key in self._broken]
+        if broken and self._waiting.pop(proposal.asked.number, None) is not None:
+            self._end(proposal, TrialStatus.FAILED, broken[0])
+
+    def _end(
+        self, proposal: Proposal, status: TrialStatus, reason: str, outcome: ItemOutcome | None = None
+    ) -> None:
+        now = time.time()
+        self._tell(
+            unfinished_record(
+                self._spec,
+                proposal,
+                status,
+                reason=reason,
+                started_at=outcome.started_at if outcome is not None else now,
+                finished_at=outcome.finished_at if outcome is not None else now,
+            )
+        )
+
+    def _tell(self, record: TrialRecord) -> None:
+        self._study.tell(record)
+        self._num_counted += record.status in _COUNTED
+        self._listener.trial_finished(record)
+
+    def _may_propose(self) -> bool:
+        num_open = len(self._waiting) + len(self._running)
+        return (
+            not self._is_exhausted
+            and not self._is_late()
+            and len(self._waiting) < self._window
+            and self._num_counted + num_open < self._spec.limits.trials
+        )
+
+    def _is_late(self) -> bool:
+        return self._deadline is not None and self._clock() >= self._deadline
+
+    def _withdraw_if_late(self) -> None:
+        """Once the time is up, let go of proposals that no worker ever had; interrupted ones are finished."""
+        if not self._is_late():
+            return
+        for number, proposal in list(self._waiting.items()):
+            if proposal.asked.started_at is None:
+                del self._waiting[number]
+                del self._known[proposal.plan.trial_key]
+                self._study.refuse(number, "limits.hours passed before it started")

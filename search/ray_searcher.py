@@ -1,0 +1,88 @@
+"""Our proposer as a Ray Tune search algorithm: a work item is a Ray trial."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from search.backend import BackendSettings
+from search.outcomes import ItemOutcome, OutcomeStatus
+from search.proposer import Proposer
+from search.work_items import WorkItem
+from search.worker import METRIC, pack_item, pack_wait, unpack_outcome
+
+__all__ = ["RaySearcher"]
+
+
+class RaySearcher(Searcher):
+    """Hands out work items and takes in their outcomes.
+
+    Ray wraps what is raised in its callbacks; ``error`` keeps the first as it was.
+
+    Args:
+        proposer: Decides what runs next.
+        backend: What workers make their backend from.
+    """
+
+    def __init__(self, proposer: Proposer, backend: BackendSettings) -> None:
+        super().__init__(metric=METRIC, mode="max")
+        self._proposer = proposer
+        self._backend = backend
+        self._items: dict[str, tuple[WorkItem, float]] = {}
+        self.error: Exception | None = None
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return the next item, a wait for one, None for "ask again later", or ``FINISHED``."""
+        try:
+            item = self._proposer.next_item()
+        except Exception as error:
+            self.error = self.error or error
+            raise
+        if item is None:
+            return self._pass()
+        self._items[trial_id] = item, time.time()
+        return pack_item(item, self._proposer.config_of(item), self._backend)
+
+    def on_trial_complete(
+        self,
+        trial_id: str,
+        result: Mapping[str, Any] | None = None,
+        error: bool = False,  # noqa: FBT001, FBT002 - Ray's signature
+    ) -> None:
+        """Take in an item's outcome; a worker that died twice gives a failure."""
+        if trial_id not in self._items:
+            return  # it only waited
+        item, handed_out_at = self._items.pop(trial_id)
+        outcome = _lost(handed_out_at) if error or result is None else unpack_outcome(result)
+        try:
+            self._proposer.finish_item(item, outcome)
+        except Exception as failure:
+            self.error = self.error or failure
+            raise
+
+    def _pass(self) -> dict[str, str] | str | None:
+        if self._proposer.is_finished:
+            return str(Searcher.FINISHED)
+        stage_keys = self._proposer.awaited_stages
+        return pack_wait(stage_keys, self._backend) if stage_keys else None
+
+    def save(self, checkpoint_path: str) -> None:
+        """Do nothing: the study is the truth, and Ray's own restore is not used."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Do nothing, as `save` does."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Ray writes its tuner to disk for a restore that is not used
+
+
+def _lost(handed_out_at: float) -> ItemOutcome:
+    return ItemOutcome(
+        status=OutcomeStatus.FAILED,
+        reason="the worker process died, again after a second attempt (killed, or out of memory)",
+        started_at=handed_out_at,
+        finished_at=time.time(),
+    )

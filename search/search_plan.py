@@ -1,0 +1,138 @@
+"""What a search would run, found out without training anything: cost, shared stages, what cannot be met."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import optuna
+from optuna.samplers import RandomSampler
+
+from pruning_core.budgets import Resource
+from pruning_core.config import PruningConfig
+from pruning_core.errors import InfeasibleBudgetsError
+from reports.formats import amount, percent
+from search.backend import Facts, PruningBackend
+from search.spec import SearchSpec
+from spaces import Value
+
+__all__ = ["BudgetReach", "SearchPlan", "plan_search"]
+
+_NUM_DRAWS = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BudgetReach:
+    """One budget against what the narrowest allowed network costs.
+
+    ``minimum`` and ``dense`` are absolute; ``infeasible_share``: of random configurations, that ask for less than
+    the minimum.
+    """
+
+    resource: Resource
+    minimum: int
+    dense: int
+    infeasible_share: float
+
+    def __str__(self) -> str:
+        reach = f"reachable minimum {amount(self.minimum)}, {percent(self.minimum / self.dense)} of the dense network"
+        if self.infeasible_share == 0:
+            return f"{reach}; every configuration asks for more"
+        return f"{reach}; {percent(self.infeasible_share, 0)} of the configurations ask for less and cannot be met"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchPlan:
+    """``facts``: about data and dense network. ``num_shared_stages``: by name, at most one per trial of each.
+
+    ``infeasible_share``: of random configurations, that ask for less than some budget's minimum.
+    """
+
+    facts: Facts
+    budgets: tuple[BudgetReach, ...]
+    infeasible_share: float
+    num_shared_stages: Mapping[str, int]
+
+    def check_feasible(self) -> None:
+        """Refuse a search in which no configuration can be met.
+
+        Raises:
+            InfeasibleBudgetsError: Names the reachable minimum of each budget.
+        """
+        if self.infeasible_share < 1:
+            return
+        reach = ", ".join(
+            f"{one.resource} {one.minimum / one.dense:.4f} ({amount(one.minimum)})" for one in self.budgets
+        )
+        raise InfeasibleBudgetsError(
+            "some of the searched budgets must be reachable, but all are below what the narrowest allowed network "
+            f"costs: {reach}; raise them, or widen what may be pruned with channels.scope=all"
+        )
+
+
+def plan_search(spec: SearchSpec, backend: PruningBackend) -> SearchPlan:
+    """Try random configurations of a search against what its network can reach.
+
+    Raises:
+        PrunefrontError: What a user must mend before anything can run.
+    """
+    configs = [spec.make_config(values) for values in _draw(spec)]
+    described = _describe_networks(configs, backend)
+    facts = next(iter(described.values()))
+    unmet = [_unmet(config, described[_network_of(config)]) for config in configs]
+    resources = {resource for config in configs for resource, _ in config.budgets.items()}
+    return SearchPlan(
+        facts=facts,
+        budgets=tuple(
+            BudgetReach(
+                resource=resource,
+                minimum=min(_count(found, "minimum", resource) for found in described.values()),
+                dense=_count(facts, "dense", resource),
+                infeasible_share=sum(resource in names for names in unmet) / len(unmet),
+            )
+            for resource in Resource
+            if resource in resources
+        ),
+        infeasible_share=sum(bool(names) for names in unmet) / len(unmet),
+        num_shared_stages=_count_shared_stages(configs, backend, spec.limits.trials),
+    )
+
+
+def _draw(spec: SearchSpec) -> list[Mapping[str, Value]]:
+    study = optuna.create_study(sampler=RandomSampler(seed=spec.sampler.seed))
+    return [spec.space.suggest(study.ask()) for _ in range(_NUM_DRAWS)]
+
+
+def _network_of(config: PruningConfig) -> str:
+    """Return what decides how far a network can be pruned; all else may vary without effect on it."""
+    return config.model_dump_json(include={"architecture", "dataset", "channels"})
+
+
+def _describe_networks(configs: Sequence[PruningConfig], backend: PruningBackend) -> dict[str, Facts]:
+    described: dict[str, Facts] = {}
+    for config in configs:
+        if _network_of(config) not in described:
+            described[_network_of(config)] = backend.describe(config)
+    return described
+
+
+def _unmet(config: PruningConfig, facts: Facts) -> set[Resource]:
+    return {
+        resource
+        for resource, budget in config.budgets.items()
+        if budget.limit(_count(facts, "dense", resource)) < _count(facts, "minimum", resource)
+    }
+
+
+def _count(facts: Facts, kind: str, resource: Resource) -> int:
+    return int(str(facts[f"{kind}.{resource}"]))
+
+
+def _count_shared_stages(
+    configs: Sequence[PruningConfig], backend: PruningBackend, num_trials: int
+) -> dict[str, int]:
+    keys: dict[str, set[str]] = {}
+    for config in configs:
+        for stage in backend.plan(config).stages:
+            keys.setdefault(stage.name, set()).add(stage.key)
+    return {name: min(len(found), num_trials) for name, found in keys.items()}

@@ -1,0 +1,144 @@
+"""What a search does, complete: the run, what varies in it, objectives, sampler, limits, resources, storage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Self
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from pruning_core.config import PruningConfig, Settings
+from pruning_core.errors import InvalidSettingsError
+from reports.objectives import Direction
+from search.constraints import QUANTITIES, Constraint, parse_constraint, unknown_quantity
+from search.spec_file import describe, read_settings
+from search.spec_settings import (
+    LimitsConfig,
+    ResourcesConfig,
+    SamplerConfig,
+    SchedulerConfig,
+    StorageConfig,
+    StudyName,
+)
+from spaces import Range, SearchSpace, Value, build_space, spell_point, to_plain, vary
+
+__all__ = ["SearchSpec", "dump_spec", "load_spec"]
+
+BEST_DIRECTIONS: Mapping[str, Direction] = MappingProxyType(
+    {"accuracy": Direction.MAXIMIZE, "macs": Direction.MINIMIZE, "params": Direction.MINIMIZE}
+)
+
+
+class SearchSpec(Settings):
+    """One search.
+
+    ``search``: ranges over dotted fields of ``run``; a field in both is searched. ``first``: configurations to try
+    before the sampler proposes any; fields left out are drawn. ``plug_ins``: folder that ``module:function`` names
+    are imported from (null: the folder of the spec).
+    """
+
+    study: StudyName
+    run: PruningConfig = PruningConfig()
+    search: dict[str, Range]
+    objectives: dict[str, Direction] = Field(default_factory=lambda: dict(BEST_DIRECTIONS))
+    constraints: dict[str, str] = Field(default_factory=dict)
+    sampler: SamplerConfig = SamplerConfig()
+    scheduler: SchedulerConfig = SchedulerConfig()
+    limits: LimitsConfig = LimitsConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+    storage: StorageConfig = StorageConfig()
+    first: tuple[dict[str, Value], ...] = ()
+    plug_ins: str | None = None
+
+    @field_validator("objectives", mode="before")
+    @classmethod
+    def _objectives_are_known(cls, objectives: object) -> object:
+        if not isinstance(objectives, Mapping):
+            return objectives
+        for name, direction in objectives.items():
+            if name not in QUANTITIES:
+                raise ValueError(f"'objectives.{name}': {unknown_quantity(str(name))}")
+            if direction != BEST_DIRECTIONS[name]:
+                raise ValueError(
+                    f"'objectives.{name}': must be {BEST_DIRECTIONS[name]}, but got {direction!r}"
+                )
+        if "accuracy" not in objectives or len(objectives) < 2:
+            came = ", ".join(map(str, objectives)) or "none"
+            raise ValueError(f"must hold accuracy and at least one of macs and params, but got {came}")
+        return objectives
+
+    @field_validator("constraints", mode="before")
+    @classmethod
+    def _constraints_can_be_read(cls, constraints: object) -> object:
+        if isinstance(constraints, Mapping):
+            for quantity, text in constraints.items():
+                parse_constraint(str(quantity), str(text))
+        return constraints
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        build_space(self.search, self.run)
+        for index in range(len(self.first)):
+            self._fixed_point(index)
+        return self
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """What varies, ready for Optuna."""
+        return build_space(self.search, self.run)
+
+    @property
+    def parsed_constraints(self) -> tuple[Constraint, ...]:
+        """The constraints, ready to be measured against."""
+        return tuple(parse_constraint(quantity, text) for quantity, text in self.constraints.items())
+
+    @property
+    def fixed_points(self) -> tuple[dict[str, Value], ...]:
+        """The configurations to try first, as the space spells their values."""
+        return tuple(self._fixed_point(index) for index in range(len(self.first)))
+
+    def make_config(self, values: Mapping[str, object]) -> PruningConfig:
+        """Return the run with the fields that vary set to ``values``.
+
+        Raises:
+            InvalidSettingsError: A value is not allowed; not for values that ``space`` proposed.
+        """
+        return vary(self.run, values)
+
+    def _fixed_point(self, index: int) -> dict[str, Value]:
+        try:
+            return spell_point(self.space, self.run, self.first[index])
+        except InvalidSettingsError as error:
+            raise InvalidSettingsError(f"'first.{index}': {error}") from None
+
+
+def load_spec(path: Path, overrides: Sequence[str] = ()) -> SearchSpec:
+    """Read a spec, with overrides such as ``run.seed=3`` or ``search.budgets.macs={low: 0.3, high: 0.6}``.
+
+    Paths in ``run`` and ``plug_ins`` are taken relative to the spec's folder, or in overrides to the working directory.
+
+    Raises:
+        InvalidSettingsError: One line for the first problem: file and line (or ``command line``), key, what came,
+            what is allowed.
+    """
+    written = read_settings(path, overrides)
+    try:
+        return SearchSpec.model_validate(written.plain)
+    except ValidationError as error:
+        problem = describe(SearchSpec, error)
+    raise InvalidSettingsError(f"{written.place_of(problem)}: {problem}")
+
+
+def dump_spec(spec: SearchSpec) -> str:
+    """Return a spec as YAML with every default written out, so that it means the same to later versions."""
+    plain = spec.model_dump(mode="json", exclude={"run", "search"})
+    run = to_plain(spec.run)
+    if "budgets" not in spec.run.model_fields_set:
+        del run["budgets"]  # not asked for: gives way to the budgets that vary
+    plain["run"] = run
+    plain["search"] = {name: one.written() for name, one in spec.search.items()}
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,115 @@
+"""The parts of a search's spec: sampler, scheduler, limits, resources, storage, and the name of the study."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from pruning_core.config import PositiveFloat, PositiveInt, Settings
+from search.samplers import SAMPLERS
+
+__all__ = [
+    "LimitsConfig",
+    "ResourcesConfig",
+    "SamplerConfig",
+    "SchedulerConfig",
+    "StorageConfig",
+    "StudyName",
+    "check_study_name",
+]
+
+SCHEDULERS_NOT_BUILT_YET = ("successive_halving", "hyperband", "asha")
+RESERVED_NAMES = ("artifacts", "mlruns", "mlflow.db", "prunefront.json")
+"""What lies beside the studies in a results folder, and so cannot be a study's name."""
+
+_STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def check_study_name(name: str) -> str:
+    """Return a study's name if it can name a folder on every system.
+
+    Raises:
+        ValueError: Other characters than letters, digits and ``. _ -``, or a name with another use.
+    """
+    if not _STUDY_NAME.fullmatch(name):
+        raise ValueError(
+            f"must start with a letter or digit and hold only letters, digits and . _ - (at most 100), but got {name!r}"
+        )
+    if name.lower() in RESERVED_NAMES:
+        raise ValueError(f"must not be one of {', '.join(RESERVED_NAMES)}, but got {name!r}")
+    return name
+
+
+def _known_sampler(name: str) -> str:
+    if name not in SAMPLERS:
+        raise ValueError(f"unknown sampler {name!r}. Known samplers: {', '.join(sorted(SAMPLERS))}.")
+    return name
+
+
+def _known_scheduler(name: object) -> object:
+    if name in SCHEDULERS_NOT_BUILT_YET:
+        raise ValueError(
+            f"{name} is not built yet; must be none (every trial runs to its end), but got {name!r}"
+        )
+    if name != "none":
+        raise ValueError(f"must be none (every trial runs to its end), but got {name!r}")
+    return name
+
+
+def _embedded_only(value: object) -> object:
+    if value is not None:
+        raise ValueError(
+            f"a database for trials is not built yet, so it must be null (a journal file), but got {value!r}"
+        )
+    return value
+
+
+def _server_address(address: str) -> str:
+    if not address.startswith(("http://", "https://")):
+        raise ValueError(
+            f"must be the address of an MLflow server such as http://HOST:5000, but got {address!r}"
+        )
+    return address
+
+
+class SamplerConfig(Settings):
+    """Proposes configurations. ``name``: a key of ``SAMPLERS``. ``seed``: same history, same proposals."""
+
+    name: Annotated[str, AfterValidator(_known_sampler)] = "tpe"
+    seed: int = 0
+
+
+class SchedulerConfig(Settings):
+    """Stops trials early; ``none`` is the only one yet."""
+
+    name: Annotated[Literal["none"], BeforeValidator(_known_scheduler)] = "none"
+
+
+class LimitsConfig(Settings):
+    """When the search ends: after ``trials`` that trained, or once ``hours`` have passed (running trials end first)."""
+
+    trials: PositiveInt = 40
+    hours: PositiveFloat | None = None
+
+
+class ResourcesConfig(Settings):
+    """What one trial gets, and how many run at once (``slots``; null: as many as fit the machine)."""
+
+    cpus_per_trial: PositiveInt = 1
+    gpus_per_trial: Annotated[float, Field(ge=0)] = 0
+    slots: PositiveInt | None = None
+
+
+class StorageConfig(Settings):
+    """Where results go. ``path``: folder, relative to the working directory. ``optuna``: null, a journal file in
+    the study's folder. ``mlflow``: address of a server (null: an sqlite database in ``path``).
+    """
+
+    path: str = "./results"
+    optuna: Annotated[None, BeforeValidator(_embedded_only)] = None
+    mlflow: Annotated[str, AfterValidator(_server_address)] | None = None
+
+
+StudyName: TypeAlias = Annotated[str, AfterValidator(check_study_name)]

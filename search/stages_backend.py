@@ -1,0 +1,98 @@
+"""The real backend: `pruning_core.stages` behind the seam that the search uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pruning_core.budgets import Budget
+from pruning_core.config import BudgetsConfig, DatasetConfig, PruningConfig
+from pruning_core.data import DataSplits, load_data
+from pruning_core.stages import ArtifactStore, plan_run, preflight, run_stage, run_trial
+from search.backend import BackendSettings, Facts, PruningBackend, TrialPlan
+from search.work_items import PlannedStage
+
+__all__ = ["StagesBackend", "create_backend"]
+
+
+class StagesBackend:
+    """Runs stages on one device; each data set and each preflight is computed once per process."""
+
+    def __init__(self, settings: BackendSettings) -> None:
+        self._device = settings.device
+        self._store = ArtifactStore(Path(settings.artifacts))
+        self._checked: set[str] = set()
+
+    def describe(self, config: PruningConfig) -> Facts:
+        """Say what the data and the dense network are."""
+        data = _load_data(config.dataset)
+        whole = BudgetsConfig(macs=Budget(share=1.0))
+        found = preflight(config.model_copy(update={"budgets": whole}), data)
+        return {
+            "dataset": config.dataset.name,
+            "dataset.fingerprint": data.fingerprint,
+            "dataset.num_classes": data.num_classes,
+            "dataset.num_train": len(data.train),
+            "dataset.num_validation": len(data.validation),
+            "dataset.num_test": len(data.test),
+            "architecture": config.architecture.name,
+            "dense.macs": found.dense.macs,
+            "dense.params": found.dense.params,
+            "minimum.macs": found.minimum.macs,
+            "minimum.params": found.minimum.params,
+            "num_groups": found.num_groups,
+            "num_channels": found.num_channels,
+        }
+
+    def plan(self, config: PruningConfig) -> TrialPlan:
+        """Take the stage keys of a run."""
+        plan = plan_run(config, _load_data(config.dataset).fingerprint)
+        shared = [node for node in plan.nodes if node.is_shared]
+        keys = {node.key for node in shared}
+        stages = tuple(
+            PlannedStage(
+                name=node.name, key=node.key, parents=tuple(key for key in node.parents if key in keys)
+            )
+            for node in shared
+        )
+        return TrialPlan(trial_key=plan.trial_key, stages=stages)
+
+    def check(self, config: PruningConfig) -> None:
+        """Compare the budgets with what the narrowest network reaches."""
+        # Trials differ in much that feasibility does not depend on: the network is traced once per set of budgets.
+        about = config.model_dump_json(include={"architecture", "dataset", "channels", "budgets", "method"})
+        if about not in self._checked:
+            preflight(config, _load_data(config.dataset))
+            self._checked.add(about)
+
+    def has_artifact(self, key: str) -> bool:
+        """Look into the artifact store."""
+        return self._store.has(key)
+
+    def run_stage(self, name: str, config: PruningConfig) -> None:
+        """Run one stage on this process's device."""
+        run_stage(name, config, data=_load_data(config.dataset), store=self._store, device=self._device)
+
+    def run_trial(self, config: PruningConfig) -> Mapping[str, Any]:
+        """Run the rest on this process's device."""
+        result = run_trial(config, data=_load_data(config.dataset), store=self._store, device=self._device)
+        return result.to_plain()
+
+
+def create_backend(settings: BackendSettings) -> StagesBackend:
+    """Make the backend of one process, with as many threads as a trial may use."""
+    torch.set_num_threads(settings.num_threads)
+    return StagesBackend(settings)
+
+
+@lru_cache(maxsize=2)
+def _load_data(config: DatasetConfig) -> DataSplits:
+    return load_data(config)
+
+
+if TYPE_CHECKING:
+    _: PruningBackend = StagesBackend(BackendSettings(factory="", artifacts=""))

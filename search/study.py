@@ -1,0 +1,241 @@
+"""The Optuna study of a search: the one truth about its trials. Only the process that holds the study writes it.
+
+Optuna's states: COMPLETE; FAIL (with a reason, or refused: a configuration that was tried before); PRUNED (not
+feasible, or stopped); RUNNING (proposed, interrupted or not). The full record of a finished trial is an
+attribute of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.storages import JournalStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from reports.objectives import OBJECTIVES
+from reports.records import TrialRecord, TrialStatus
+from search.per_trial_sampler import PerTrialSampler
+from search.samplers import make_sampler
+from search.spec import SearchSpec
+from search.study_folder import StudyFolder
+from search.study_journal import StudyJournal, open_journal, read_journal
+from spaces import Value
+
+__all__ = ["AskedTrial", "SearchStudy", "StudySnapshot", "open_search_study", "read_snapshot"]
+
+_VALUES, _KEY, _STARTED_AT, _RECORD, _REFUSED = "values", "trial_key", "started_at", "record", "refused"
+
+_STATES = {
+    TrialStatus.COMPLETE: TrialState.COMPLETE,
+    TrialStatus.STOPPED: TrialState.PRUNED,
+    TrialStatus.INFEASIBLE: TrialState.PRUNED,
+    TrialStatus.FAILED: TrialState.FAIL,
+}
+
+
+_ATTEMPTS_APART = 100
+"""Attempts at one proposal have seeds of their own, away from those of first attempts."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AskedTrial:
+    """A trial that is not finished. ``values``: by dotted name. ``started_at``: when a worker got it, if one did."""
+
+    number: int
+    values: Mapping[str, Value]
+    started_at: float | None = None
+
+
+class SearchStudy:
+    """Proposes configurations and keeps what became of them.
+
+    Args:
+        study: Opened by `open_search_study`.
+        spec: Space, objectives and sampler.
+        journal: What the study is written to.
+    """
+
+    def __init__(self, study: optuna.Study, spec: SearchSpec, journal: StudyJournal) -> None:
+        self._study = study
+        self._journal = journal
+        self._space = spec.space
+        self._spec = spec
+        self.avoid(_never)
+        self._live: dict[int, optuna.Trial] = {}
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """What was noted about the study when it began: id, created_at, version, machine, facts."""
+        return self._study.user_attrs
+
+    def note(self, attributes: Mapping[str, Any]) -> None:
+        """Note facts about the study that are not noted yet."""
+        known = self._study.user_attrs
+        for name, value in attributes.items():
+            if name not in known:
+                self._study.set_user_attr(name, value)
+
+    def finished(self) -> list[TrialRecord]:
+        """Return the records of all finished trials in the order they were told; refused proposals have none."""
+        trials = self._study.get_trials(deepcopy=False)
+        return _records_in_order(trial for trial in trials if trial.state.is_finished())
+
+    def adopt(self) -> list[AskedTrial]:
+        """Return the trials that an earlier driver left unfinished; they keep their numbers.
+
+        One whose record was written but not told is told now.
+        """
+        adopted = []
+        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self._live[frozen.number] = optuna.Trial(self._study, frozen._trial_id)
+            if _RECORD in frozen.user_attrs:
+                self.tell(_record_of(frozen))
+                continue
+            adopted.append(
+                self._complete_proposal(self._live[frozen.number], frozen.user_attrs.get(_STARTED_AT))
+            )
+        return adopted
+
+    def enqueue_first(self, points: Sequence[Mapping[str, Value]]) -> None:
+        """Have these points, complete or partial, proposed before any other; nothing happens the second time."""
+        for point in points:
+            self._study.enqueue_trial(dict(point), skip_if_exists=True)
+
+    def ask(self) -> AskedTrial:
+        """Propose a configuration, untried if there is one; it depends on the history and the trial's number alone."""
+        trial = self._study.ask()
+        self._live[trial.number] = trial
+        return self._complete_proposal(trial, None)
+
+    def avoid(self, is_tried: Callable[[Mapping[str, Value]], bool]) -> None:
+        """From now on, do not propose configurations of which this is true."""
+        self._study.sampler = PerTrialSampler(self._space, self._make_sampler, is_tried)
+
+    def mark_started(self, number: int, trial_key: str) -> None:
+        """Note that a worker got the trial."""
+        trial = self._live[number]
+        if _STARTED_AT not in trial.user_attrs:
+            trial.set_user_attr(_KEY, trial_key)
+            trial.set_user_attr(_STARTED_AT, time.time())
+
+    def tell(self, record: TrialRecord) -> None:
+        """Finish a trial; the record is written first, so that a crash in between loses nothing."""
+        trial = self._live.pop(record.number)
+        if _RECORD not in trial.user_attrs:
+            trial.set_user_attr(_RECORD, record.model_dump(mode="json"))
+        known = trial.storage.get_trial(trial._trial_id).constraints
+        for name, value in _constraints_of(record).items():
+            if name not in known:
+                trial.set_constraint(name, value)
+        state = _STATES[record.status]
+        values = self._objective_values(record) if state is TrialState.COMPLETE else None
+        self._study.tell(trial, values, state)
+        self._journal.sync()
+
+    def refuse(self, number: int, reason: str) -> None:
+        """Finish a proposal that will not run and does not count, such as a configuration that was tried before."""
+        trial = self._live.pop(number)
+        trial.set_user_attr(_REFUSED, reason)
+        self._study.tell(trial, state=TrialState.FAIL)
+
+    def _make_sampler(self, number: int, attempt: int | None) -> BaseSampler:
+        config = self._spec.sampler
+        if attempt is None:
+            return make_sampler("random", config.seed, -_ATTEMPTS_APART * (number + 1))
+        proposal = number if attempt == 0 else -_ATTEMPTS_APART * (number + 1) - attempt
+        return make_sampler(config.name, config.seed, proposal)
+
+    def _complete_proposal(self, trial: optuna.Trial, started_at: float | None) -> AskedTrial:
+        values = trial.user_attrs.get(_VALUES)
+        if values is None:
+            values = self._space.suggest(trial)
+            trial.set_user_attr(_VALUES, values)
+        return AskedTrial(number=trial.number, values=values, started_at=started_at)
+
+    def _objective_values(self, record: TrialRecord) -> list[float]:
+        assert record.scores is not None
+        values = [OBJECTIVES[name].value(record.scores) for name in self._spec.objectives]
+        return [float(value) for value in values if value is not None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudySnapshot:
+    """A study as it was when it was read. ``started``: trials that a worker has, with their keys."""
+
+    attributes: Mapping[str, Any]
+    records: tuple[TrialRecord, ...]
+    started: tuple[tuple[AskedTrial, str], ...]
+
+
+def open_search_study(folder: StudyFolder, spec: SearchSpec) -> SearchStudy:
+    """Open the study for writing, or begin it; only for the process that holds it.
+
+    Raises:
+        StorageError: The journal cannot be written.
+    """
+    journal = open_journal(folder)
+    study = optuna.create_study(
+        study_name=spec.study,
+        storage=JournalStorage(journal),
+        directions=[direction.value for direction in spec.objectives.values()],
+        load_if_exists=True,
+    )
+    return SearchStudy(study, spec, journal)
+
+
+def read_snapshot(folder: StudyFolder) -> StudySnapshot:
+    """Read the study without writing anything; another process may be writing it."""
+    storage = read_journal(folder)
+    if storage is None or folder.study not in optuna.get_all_study_names(storage):
+        return StudySnapshot(attributes={}, records=(), started=())
+    study = optuna.load_study(study_name=folder.study, storage=storage)
+    trials = study.get_trials(deepcopy=False)
+    return StudySnapshot(
+        attributes=study.user_attrs,
+        records=tuple(_records_in_order(trials)),
+        started=tuple(
+            (_started_trial(trial), trial.user_attrs[_KEY])
+            for trial in trials
+            if trial.state is TrialState.RUNNING
+            and _STARTED_AT in trial.user_attrs
+            and _RECORD not in trial.user_attrs
+        ),
+    )
+
+
+def _never(_: Mapping[str, Value]) -> bool:
+    return False
+
+
+def _record_of(trial: FrozenTrial) -> TrialRecord:
+    return TrialRecord.model_validate(trial.user_attrs[_RECORD])
+
+
+def _records_in_order(trials: Iterable[FrozenTrial]) -> list[TrialRecord]:
+    """Return the records that trials have in the order they were told; one that was only written comes last."""
+    recorded = [trial for trial in trials if _RECORD in trial.user_attrs]
+    recorded.sort(key=lambda trial: (trial.datetime_complete or datetime.max, trial.number))
+    return [_record_of(trial) for trial in recorded]
+
+
+def _started_trial(trial: FrozenTrial) -> AskedTrial:
+    return AskedTrial(
+        number=trial.number, values=trial.user_attrs[_VALUES], started_at=trial.user_attrs[_STARTED_AT]
+    )
+
+
+def _constraints_of(record: TrialRecord) -> dict[str, float]:
+    """Return Optuna's constraints, satisfied when <= 0; budgets are one of them."""
+    if record.status is TrialStatus.INFEASIBLE:
+        return {"budgets": 1.0}
+    if record.scores is None:
+        return {}
+    cost = {"macs": record.scores.macs, "params": record.scores.params}
+    overshoot = max((cost[name] / limit - 1.0 for name, limit in record.limits.items()), default=0.0)
+    return {"budgets": overshoot, **record.constraint_values}

@@ -1,0 +1,98 @@
+"""A study as plain records, for reports, picks and MLflow. Reading takes no lock and writes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+from reports.records import StudyRecords, TrialRecord, TrialStatus
+from search.spec import SearchSpec, load_spec
+from search.study import AskedTrial, StudySnapshot, read_snapshot
+from search.study_folder import StudyFolder
+
+__all__ = ["combine_records", "read_study"]
+
+
+def read_study(folder: StudyFolder) -> StudyRecords:
+    """Read a study: finished trials in the order they finished, then those that are running.
+
+    A trial that was running when its driver was killed counts as running until the study is resumed.
+
+    Raises:
+        StorageError: There is no such study, or it is of another version.
+    """
+    folder.check_existing()
+    spec = load_spec(folder.spec_path)
+    snapshot = read_snapshot(folder)
+    running = [_running_record(spec, asked, key) for asked, key in snapshot.started]
+    return combine_records(
+        spec,
+        _with_defaults(folder, snapshot),
+        [*snapshot.records, *running],
+        runs=_read_runs(folder),
+    )
+
+
+def combine_records(
+    spec: SearchSpec,
+    attributes: Mapping[str, Any],
+    records: Iterable[TrialRecord],
+    *,
+    runs: Mapping[str, Any] | None = None,
+) -> StudyRecords:
+    """Put records and what was noted about the study together.
+
+    Args:
+        spec: Objectives and constraints.
+        attributes: created_at, version and machine.
+        records: Finished ones in the order they finished.
+        runs: Content of ``mlflow.json``, if there is one.
+    """
+    records = tuple(records)
+    runs = runs or {}
+    times = [
+        time for record in records for time in (record.started_at, record.finished_at) if time is not None
+    ]
+    return StudyRecords(
+        study=spec.study,
+        objectives=spec.objectives,
+        constraints=spec.constraints,
+        created_at=attributes["created_at"],
+        updated_at=max([attributes["created_at"], *times]),
+        version=attributes["version"],
+        machine=attributes["machine"],
+        records=records,
+        run_ids={int(number): run_id for number, run_id in runs.get("runs", {}).items()},
+        run_url_base=runs.get("url_base"),
+    )
+
+
+def _running_record(spec: SearchSpec, asked: AskedTrial, trial_key: str) -> TrialRecord:
+    config = spec.make_config(asked.values)
+    return TrialRecord(
+        study=spec.study,
+        number=asked.number,
+        trial_key=trial_key,
+        status=TrialStatus.RUNNING,
+        method=config.method.value,
+        seed=config.seed,
+        config=config.model_dump(mode="json"),
+        varied=dict(asked.values),
+        started_at=asked.started_at,
+    )
+
+
+def _with_defaults(folder: StudyFolder, snapshot: StudySnapshot) -> Mapping[str, Any]:
+    """Return what was noted about a study, also of one whose driver has not come so far yet."""
+    launched_at = folder.spec_path.stat().st_mtime
+    return {"created_at": launched_at, "version": version("prunefront"), "machine": {}, **snapshot.attributes}
+
+
+def _read_runs(folder: StudyFolder) -> Mapping[str, Any]:
+    try:
+        content: Mapping[str, Any] = json.loads(folder.mlflow_runs_path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return content

@@ -1,0 +1,100 @@
+"""Where a study stands: counts, front, hypervolume, time left; as lines of text and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from reports.formats import duration
+from reports.fronts import StudyFront, hypervolume, scores_of
+from reports.records import TrialStatus
+from reports.summary import reason_counts, status_counts
+from search.front_text import front_lines
+
+__all__ = ["StudyStatus", "status_json", "status_lines"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyStatus:
+    """A study as it is now.
+
+    ``num_wanted``: the spec's limit of trials, as `num_counted` counts them. ``is_running``: a driver works on it.
+    ``resume_command``: what to type if none does.
+    """
+
+    front: StudyFront
+    num_wanted: int
+    is_running: bool
+    resume_command: str
+
+    @property
+    def num_counted(self) -> int:
+        """Trials that ended and count towards the limit: complete or failed."""
+        counted = (TrialStatus.COMPLETE, TrialStatus.FAILED, TrialStatus.STOPPED)
+        return sum(record.status in counted for record in self.front.study.records)
+
+    @property
+    def num_left(self) -> int:
+        """Trials that are still to end."""
+        return max(0, self.num_wanted - self.num_counted)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimated from the pace so far; None before the first trial ended, or if nothing runs."""
+        study = self.front.study
+        if not self.is_running or self.num_counted == 0:
+            return None
+        pace = max(0.0, study.updated_at - study.created_at) / self.num_counted
+        return self.num_left * pace
+
+
+def status_lines(status: StudyStatus) -> list[str]:
+    """Write a status as lines: what ended how, the front, and what happens next."""
+    study = status.front.study
+    counts = ", ".join(f"{one.count} {one.status}" for one in status_counts(study)) or "none yet"
+    lines = [f"study {study.study}: {status.num_counted} of {status.num_wanted} trials ({counts})", ""]
+    lines += front_lines(status.front)
+    if status.front.members:
+        lines.append(f"hypervolume {hypervolume(status.front.members, study.objectives):.4f}")
+    for kind in (TrialStatus.FAILED, TrialStatus.INFEASIBLE):
+        for reason in reason_counts(study.records, kind):
+            lines.append(f"{kind} ({reason.count}, such as trial {reason.examples}): {reason.reason}")
+    return [*lines, "", _next(status)]
+
+
+def status_json(status: StudyStatus) -> dict[str, Any]:
+    """Return a status as JSON can hold it."""
+    study = status.front.study
+    return {
+        "study": study.study,
+        "is_running": status.is_running,
+        "trials_wanted": status.num_wanted,
+        "trials_counted": status.num_counted,
+        "trials": {one.status.value: one.count for one in status_counts(study)},
+        "seconds_left": status.seconds_left,
+        "hypervolume": hypervolume(status.front.members, study.objectives),
+        "front": [
+            {
+                "trial": record.number,
+                "accuracy": scores_of(record).accuracy,
+                "macs": scores_of(record).macs,
+                "params": scores_of(record).params,
+                "varied": dict(record.varied),
+            }
+            for record in status.front.points
+        ],
+        "reasons": [
+            {"trial": record.number, "status": record.status.value, "reason": record.reason}
+            for record in study.records
+            if record.reason is not None
+        ],
+    }
+
+
+def _next(status: StudyStatus) -> str:
+    if status.num_left == 0:
+        return "finished"
+    if not status.is_running:
+        return f"not running; go on with: {status.resume_command}"
+    left = status.seconds_left
+    return "running" if left is None else f"running; about {duration(left)} left"

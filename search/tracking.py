@@ -1,0 +1,237 @@
+"""MLflow as a projection of the study: one parent run per study, one child per trial key.
+
+Everything here can be repeated: runs are found by tag before they are created, and time stamps come from the
+records, so a second write adds nothing. MLflow is never read back for anything but which runs it has.
+This file imports mlflow, which takes seconds; `tracking_writer` imports it in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
+from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from reports.fronts import find_front, front_ranks, hypervolume, is_ranked
+from reports.records import (
+    RECORD_FILE,
+    StudyRecords,
+    TrialRecord,
+    TrialStatus,
+    record_json,
+    to_metrics,
+    to_params,
+    to_tags,
+)
+from search.disk import write_whole
+from search.spec import load_spec
+from search.study import read_snapshot
+from search.study_folder import StudyFolder
+from search.tracking_writer import Projection, StudyAddress, address_of
+
+__all__ = ["MlflowProjection", "log_report"]
+
+_STUDY_ID = "study.id"
+_TRIAL_KEY = "trial.key"
+_RUN_STATUS = {
+    TrialStatus.COMPLETE: "FINISHED",
+    TrialStatus.FAILED: "FAILED",
+    TrialStatus.STOPPED: "KILLED",
+    TrialStatus.INFEASIBLE: "KILLED",
+}
+_MAX_BATCH = 900  # MLflow takes at most 1000 values in one call
+
+
+@dataclass(slots=True)
+class _Child:
+    run_id: str
+    is_written: bool = False
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+class MlflowProjection:
+    """Writes a study's records to MLflow.
+
+    Args:
+        address: Where to.
+        tags: Facts about the data and the dense network, for the parent run.
+    """
+
+    def __init__(self, address: StudyAddress, tags: Mapping[str, object]) -> None:
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        self._address = address
+        self._client = MlflowClient(tracking_uri=address.uri)
+        self._experiment_id = self._find_experiment()
+        self._parent_id = self._find_parent(tags)
+        self._children = self._find_children()
+        self._num_points = 0
+
+    @property
+    def parent_id(self) -> str:
+        """The parent run."""
+        return self._parent_id
+
+    @property
+    def num_written(self) -> int:
+        """How many trials have a complete run."""
+        return sum(child.is_written for child in self._children.values())
+
+    def sync(self, study: StudyRecords, final_status: str | None = None) -> None:
+        """Write what MLflow lacks.
+
+        Args:
+            study: Finished trials in the order they finished.
+            final_status: MLflow's word for how the search ended; None while it goes on. Ranks behind the front are
+                written at the end only.
+        """
+        finished = [record for record in study.records if record.status is not TrialStatus.RUNNING]
+        for record in finished:
+            if not self._child(record).is_written:
+                self._write_trial(record)
+        self._write_series([record for record in finished if is_ranked(record, study.objectives)], study)
+        self._write_tags(finished, study, ranks_too=final_status is not None)
+        self._write_run_ids(finished)
+        if final_status is None:
+            self._client.update_run(self._parent_id, status="RUNNING")
+        else:
+            self._client.set_terminated(self._parent_id, final_status, _milliseconds(study.updated_at))
+
+    def log_files(self, paths: Sequence[Path], folder: str) -> None:
+        """Attach files to the parent run."""
+        for path in paths:
+            self._client.log_artifact(self._parent_id, str(path), artifact_path=folder)
+
+    def _find_experiment(self) -> str:
+        found = self._client.get_experiment_by_name(self._address.study)
+        if found is not None:
+            return str(found.experiment_id)
+        return str(
+            self._client.create_experiment(self._address.study, artifact_location=self._address.files_uri)
+        )
+
+    def _find_parent(self, tags: Mapping[str, object]) -> str:
+        runs = self._runs(f"tags.`{_STUDY_ID}` = '{self._address.study_id}'")
+        run = next(runs, None)
+        if run is None:
+            run = self._client.create_run(
+                self._experiment_id,
+                run_name=self._address.study,
+                tags={_STUDY_ID: self._address.study_id, **{name: str(tag) for name, tag in tags.items()}},
+            )
+        return str(run.info.run_id)
+
+    def _find_children(self) -> dict[str, _Child]:
+        runs = self._runs(f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self._parent_id}'")
+        return {
+            run.data.tags[_TRIAL_KEY]: _Child(
+                run_id=run.info.run_id,
+                is_written=RunStatus.is_terminated(RunStatus.from_string(run.info.status)),
+                tags=dict(run.data.tags),
+            )
+            for run in runs
+        }
+
+    def _runs(self, query: str) -> Iterator[Run]:
+        token: str | None = None
+        while True:
+            page = self._client.search_runs([self._experiment_id], query, max_results=1000, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _child(self, record: TrialRecord) -> _Child:
+        child = self._children.get(record.trial_key)
+        if child is None:
+            run = self._client.create_run(
+                self._experiment_id,
+                start_time=_milliseconds(record.started_at),
+                run_name=f"trial-{record.number:04d}",
+                tags={MLFLOW_PARENT_RUN_ID: self._parent_id, _TRIAL_KEY: record.trial_key},
+            )
+            child = self._children[record.trial_key] = _Child(run_id=run.info.run_id)
+        return child
+
+    def _write_trial(self, record: TrialRecord) -> None:
+        child = self._child(record)
+        at = _milliseconds(record.finished_at)
+        tags = to_tags(record, front_rank=None, on_front=False)
+        self._client.log_batch(
+            child.run_id,
+            metrics=[Metric(name, value, at, 0) for name, value in to_metrics(record).items()],
+            params=[Param(name, value) for name, value in to_params(record).items()],
+            tags=[RunTag(name, value) for name, value in tags.items()],
+        )
+        self._client.log_text(child.run_id, record_json(record), RECORD_FILE)
+        self._client.set_terminated(child.run_id, _RUN_STATUS[record.status], at)
+        child.tags.update(tags)
+        child.is_written = True
+
+    def _write_series(self, ranked: Sequence[TrialRecord], study: StudyRecords) -> None:
+        """Write hypervolume and size of the front after each trial that counts."""
+        points = []
+        for num_trials in range(self._num_points + 1, len(ranked) + 1):
+            at = _milliseconds(ranked[num_trials - 1].finished_at)
+            values = _front_values(ranked[:num_trials], study)
+            points += [Metric(name, value, at, num_trials) for name, value in values.items()]
+        for start in range(0, len(points), _MAX_BATCH):
+            self._client.log_batch(self._parent_id, metrics=points[start : start + _MAX_BATCH])
+        self._num_points = len(ranked)
+
+    def _write_tags(self, finished: Sequence[TrialRecord], study: StudyRecords, *, ranks_too: bool) -> None:
+        """Bring the tags of the front up to date; on the way only those that say who is on it."""
+        members = {record.number for record in find_front(study).members}
+        ranks = front_ranks(study)
+        for record in finished:
+            child = self._children[record.trial_key]
+            rank = ranks.get(record.number)
+            wanted = to_tags(record, front_rank=rank, on_front=record.number in members)
+            changed = {name: tag for name, tag in wanted.items() if child.tags.get(name) != tag}
+            if changed and (ranks_too or changed.keys() - {"pareto.rank"}):
+                self._client.log_batch(child.run_id, tags=[RunTag(*tag) for tag in changed.items()])
+                child.tags.update(changed)
+
+    def _write_run_ids(self, finished: Sequence[TrialRecord]) -> None:
+        is_web = self._address.uri.startswith(("http://", "https://"))
+        base = f"{self._address.uri.rstrip('/')}/#/experiments/{self._experiment_id}/runs" if is_web else None
+        runs = {str(record.number): self._children[record.trial_key].run_id for record in finished}
+        content = {"parent": self._parent_id, "url_base": base, "runs": runs}
+        write_whole(self._address.runs_path, json.dumps(content, indent=1))
+
+
+def log_report(folder: StudyFolder, paths: Sequence[Path]) -> str:
+    """Attach the files of a report to the study's parent run, and return the run's id.
+
+    Trials are left alone: another process may be writing them.
+
+    Raises:
+        StorageError: There is no such study.
+    """
+    folder.check_existing()
+    attributes = read_snapshot(folder).attributes
+    address = address_of(load_spec(folder.spec_path), folder, attributes)
+    projection = MlflowProjection(address, attributes["facts"])
+    projection.log_files(paths, "report")
+    return projection.parent_id
+
+
+def _front_values(ranked: Sequence[TrialRecord], study: StudyRecords) -> dict[str, float]:
+    front = find_front(study.model_copy(update={"records": tuple(ranked)}))
+    return {"hypervolume": hypervolume(ranked, study.objectives), "front_size": float(len(front.points))}
+
+
+def _milliseconds(seconds: float | None) -> int:
+    return int((seconds or 0.0) * 1000)
+
+
+if TYPE_CHECKING:
+
+    def _conforms(projection: MlflowProjection) -> Projection:
+        return projection

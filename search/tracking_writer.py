@@ -1,0 +1,160 @@
+"""A thread that keeps MLflow up to date without ever holding up the search.
+
+It is given the study's records as a whole and writes what MLflow lacks; when that fails it tries again later, with
+the newest records. Nothing is lost when MLflow cannot be reached: the study keeps all records, and the next
+`resume` or `report` delivers them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from reports.records import StudyRecords
+from search.spec import SearchSpec
+from search.study_folder import StudyFolder
+
+__all__ = ["Projection", "StudyAddress", "TrackingWriter", "address_of", "open_projection"]
+
+_LONGEST_DELAY_S = 30.0
+
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # we try again ourselves, later
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyAddress:
+    """Where a study's MLflow runs go.
+
+    ``uri``: MLflow's tracking address. ``files_uri``: where files of runs lie; None: MLflow's server knows.
+    ``study_id``: tells this study from another of the same name. ``runs_path``: file that gets the ids of the runs,
+    for links in reports.
+    """
+
+    uri: str
+    files_uri: str | None
+    study: str
+    study_id: str
+    runs_path: Path
+
+
+class Projection(Protocol):
+    """Writes a study to MLflow; every call can be repeated."""
+
+    @property
+    def num_written(self) -> int:
+        """How many trials have a complete run."""
+
+    def sync(self, study: StudyRecords, final_status: str | None = None) -> None:
+        """Write what MLflow lacks; ``final_status`` is MLflow's word for how the search ended."""
+
+
+def address_of(spec: SearchSpec, folder: StudyFolder, attributes: Mapping[str, Any]) -> StudyAddress:
+    """Return where a study's runs go; ``attributes``: what was noted about the study."""
+    external = spec.storage.mlflow
+    return StudyAddress(
+        uri=external or folder.mlflow_uri,
+        files_uri=None if external else folder.mlflow_files_uri,
+        study=spec.study,
+        study_id=attributes["id"],
+        runs_path=folder.mlflow_runs_path,
+    )
+
+
+def open_projection(address: StudyAddress, facts: Mapping[str, object]) -> Projection:
+    """Connect to MLflow; imports it, which takes seconds.
+
+    Args:
+        address: Where to.
+        facts: About the data and the dense network: tags of the parent run.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from search.tracking import MlflowProjection
+
+    return MlflowProjection(address, facts)
+
+
+class TrackingWriter:
+    """Writes records from a thread of its own.
+
+    Args:
+        connect: Makes the projection, in the thread; tried again when it fails.
+        first_delay_s: Wait after the first failure; doubles with every further one.
+    """
+
+    def __init__(self, connect: Callable[[], Projection], *, first_delay_s: float = 1.0) -> None:
+        self._connect = connect
+        self._first_delay_s = first_delay_s
+        self._changed = threading.Condition()
+        self._pending: tuple[StudyRecords, str | None] | None = None
+        self._give_up_at: float | None = None
+        self._num_written = 0
+        self._thread = threading.Thread(target=self._run, name="mlflow-writer", daemon=True)
+        self.problem: str | None = None
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._thread.start()
+
+    def submit(self, study: StudyRecords) -> None:
+        """Have these records written soon; they replace what was submitted before."""
+        with self._changed:
+            self._pending = study, None
+            self._changed.notify()
+
+    def close(self, study: StudyRecords, final_status: str, *, patience_s: float) -> int:
+        """Write the last records and end the thread.
+
+        Returns:
+            How many finished trials MLflow is known to have.
+        """
+        with self._changed:
+            self._pending = study, final_status
+            self._give_up_at = time.monotonic() + patience_s
+            self._changed.notify()
+        self._thread.join(patience_s)
+        return self._num_written
+
+    def _run(self) -> None:
+        projection: Projection | None = None
+        delay_s = 0.0
+        while (job := self._next_job(delay_s)) is not None:
+            try:
+                projection = projection or self._connect()
+                projection.sync(*job)
+            except Exception as error:  # noqa: BLE001 - whatever ails MLflow, the search goes on
+                self.problem = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+                self._put_back(job)
+                delay_s = min(max(2 * delay_s, self._first_delay_s), _LONGEST_DELAY_S)
+            else:
+                self.problem, delay_s = None, 0.0
+                self._num_written = projection.num_written
+
+    def _next_job(self, delay_s: float) -> tuple[StudyRecords, str | None] | None:
+        """Wait for records; None when all are written, or there is no patience left."""
+        with self._changed:
+            if delay_s:
+                was_closing = self._give_up_at is not None
+                self._changed.wait_for(
+                    lambda: not was_closing and self._give_up_at is not None, timeout=delay_s
+                )
+            self._changed.wait_for(lambda: self._pending is not None or self._give_up_at is not None)
+            if self._give_up_at is not None and time.monotonic() >= self._give_up_at:
+                return None
+            job, self._pending = self._pending, None
+            return job
+
+    def _put_back(self, job: tuple[StudyRecords, str | None]) -> None:
+        with self._changed:
+            if self._pending is None:
+                self._pending = job

@@ -1,0 +1,114 @@
+"""What became of a trial, as the record that reports and MLflow read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from pruning_core.config import PruningConfig
+from reports.records import NetworkScores, TrialRecord, TrialStatus
+from search.backend import TrialPlan
+from search.outcomes import ItemOutcome
+from search.spec import SearchSpec
+from search.study import AskedTrial
+from search.work_items import PlannedTrial
+
+__all__ = ["Proposal", "complete_record", "unfinished_record"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Proposal:
+    """A trial with its configuration and what it needs."""
+
+    asked: AskedTrial
+    config: PruningConfig
+    plan: TrialPlan
+
+    @property
+    def planned(self) -> PlannedTrial:
+        """The trial as planning sees it."""
+        return PlannedTrial(number=self.asked.number, key=self.plan.trial_key, stages=self.plan.stages)
+
+
+def complete_record(spec: SearchSpec, proposal: Proposal, outcome: ItemOutcome) -> TrialRecord:
+    """Make the record of a trial whose worker finished it.
+
+    Time that other trials share, because a stage was there already, is not counted as this trial's.
+
+    Raises:
+        ValueError: A value is missing, not finite, or does not fit the others.
+    """
+    try:
+        return _complete_record(spec, proposal, outcome)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        problem = f"{place}: {first['msg']}, but got {first['input']!r}" if place else str(first["msg"])
+    except KeyError as error:
+        problem = f"{error} is missing"
+    raise ValueError(f"the worker's result is not valid: {problem}")
+
+
+def unfinished_record(
+    spec: SearchSpec,
+    proposal: Proposal,
+    status: TrialStatus,
+    *,
+    reason: str | None = None,
+    started_at: float | None = None,
+    finished_at: float | None = None,
+) -> TrialRecord:
+    """Make the record of a trial without a network: it failed, it is infeasible, or it is running."""
+    return TrialRecord(
+        **_identity(spec, proposal),
+        status=status,
+        reason=reason,
+        started_at=started_at,
+        finished_at=finished_at,
+    )
+
+
+def _complete_record(spec: SearchSpec, proposal: Proposal, outcome: ItemOutcome) -> TrialRecord:
+    result = outcome.result or {}
+    if result["trial_key"] != proposal.plan.trial_key:
+        raise ValueError(
+            f"the worker must run the planned trial {proposal.plan.trial_key}, but it ran "
+            f"{result['trial_key']}; its data or its version of prunefront differ from the driver's"
+        )
+    scores = NetworkScores(**{name: result[name] for name in NetworkScores.model_fields if name in result})
+    shared = {stage.name for stage in proposal.plan.stages}
+    cached = tuple(result["cached_stages"])
+    return TrialRecord(
+        **_identity(spec, proposal),
+        status=TrialStatus.COMPLETE,
+        scores=scores,
+        limits=dict(result["limits"]),
+        constraint_values={
+            constraint.quantity: constraint.violation(scores) for constraint in spec.parsed_constraints
+        },
+        kept=dict(result["kept"]),
+        stage_seconds={
+            name: seconds
+            for name, seconds in result["stage_seconds"].items()
+            if name not in shared or name not in cached
+        },
+        cached_stages=cached,
+        peak_memory_mb=result["peak_memory_mb"],
+        artifact_keys=dict(result["artifact_keys"]),
+        started_at=outcome.started_at,
+        finished_at=outcome.finished_at,
+    )
+
+
+def _identity(spec: SearchSpec, proposal: Proposal) -> dict[str, Any]:
+    return {
+        "study": spec.study,
+        "number": proposal.asked.number,
+        "trial_key": proposal.plan.trial_key,
+        "method": proposal.config.method.value,
+        "seed": proposal.config.seed,
+        "config": proposal.config.model_dump(mode="json"),
+        "varied": dict(proposal.asked.values),
+    }

@@ -1,0 +1,115 @@
+"""What runs in a worker process: one work item, without Optuna or MLflow, and without ever raising.
+
+A trainable that raises costs its process, and with it the loaded libraries and data; so what goes wrong in a
+pruning run is handed back as a status with a reason.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ray import tune
+
+from pruning_core.config import load_config
+from pruning_core.errors import InfeasibleBudgetsError, PrunefrontError
+from search.backend import BackendSettings, PruningBackend, load_backend
+from search.disk import is_storage_failure
+from search.outcomes import ItemOutcome, OutcomeStatus, this_process
+from search.work_items import ItemKind, WorkItem
+
+__all__ = ["METRIC", "execute_item", "pack_item", "pack_wait", "run_work_item", "unpack_outcome"]
+
+METRIC = "num_items"
+"""What every report to Ray Tune must carry; the search itself does not look at it."""
+
+_PACKED = "packed"
+_OUTCOME = "outcome"
+
+_LONGEST_WAIT_S = 10.0
+_POLL_S = 0.1
+
+
+def pack_item(item: WorkItem, config: Mapping[str, Any], backend: BackendSettings) -> dict[str, str]:
+    """Return the configuration of the Ray trial that runs an item; ``config``: a `PruningConfig` as plain data."""
+    packed = {"item": item.to_plain(), "config": config, "backend": backend.to_plain()}
+    return {_PACKED: json.dumps(packed)}
+
+
+def pack_wait(stage_keys: Sequence[str], backend: BackendSettings) -> dict[str, str]:
+    """Return the configuration of a Ray trial that waits for one of the stages that other workers build.
+
+    Ray Tune ends a worker that has nothing to do. Starting another takes as long as a short stage, so one that
+    will be needed in a moment gets this, which costs nothing, and loads its libraries meanwhile.
+    """
+    return {_PACKED: json.dumps({"wait_for": list(stage_keys), "backend": backend.to_plain()})}
+
+
+def unpack_outcome(report: Mapping[str, Any]) -> ItemOutcome:
+    """Read the outcome from a Ray trial's last report."""
+    return ItemOutcome.from_plain(json.loads(report[_OUTCOME]))
+
+
+def run_work_item(config: Mapping[str, Any]) -> None:
+    """Run one work item: Ray Tune's trainable."""
+    packed = json.loads(config[_PACKED])
+    if "wait_for" in packed:
+        _wait(packed["wait_for"], BackendSettings(**packed["backend"]))
+        tune.report({METRIC: 0})
+        return
+    outcome = execute_item(
+        WorkItem.from_plain(packed["item"]), packed["config"], BackendSettings(**packed["backend"])
+    )
+    tune.report({METRIC: 1, _OUTCOME: json.dumps(outcome.to_plain())})
+
+
+def execute_item(item: WorkItem, config: Mapping[str, Any], settings: BackendSettings) -> ItemOutcome:
+    """Run a stage or a trial; whatever goes wrong becomes the outcome."""
+    started_at = time.time()
+    try:
+        backend = load_backend(settings)
+        started_at = time.time()  # importing the libraries is no part of the work
+        result = _run(item, config, backend)
+        status, reason, trace = OutcomeStatus.COMPLETE, None, None
+    except Exception as error:  # noqa: BLE001 - the border of the process: the driver decides what follows
+        result, trace = None, traceback.format_exc()
+        status, reason = _status_of(error), _one_line(error)
+    return ItemOutcome(
+        status=status,
+        started_at=started_at,
+        finished_at=time.time(),
+        reason=reason,
+        traceback=trace,
+        result=result,
+        **this_process(),
+    )
+
+
+def _run(item: WorkItem, config: Mapping[str, Any], backend: PruningBackend) -> Mapping[str, Any] | None:
+    settings = load_config(config)
+    if item.kind is ItemKind.STAGE:
+        backend.run_stage(item.name, settings)
+        return None
+    return backend.run_trial(settings)
+
+
+def _wait(stage_keys: Sequence[str], settings: BackendSettings) -> None:
+    backend = load_backend(settings)
+    give_up_at = time.monotonic() + _LONGEST_WAIT_S
+    while time.monotonic() < give_up_at and not any(backend.has_artifact(key) for key in stage_keys):
+        time.sleep(_POLL_S)
+
+
+def _status_of(error: Exception) -> OutcomeStatus:
+    if isinstance(error, InfeasibleBudgetsError):
+        return OutcomeStatus.INFEASIBLE
+    return OutcomeStatus.NO_STORAGE if is_storage_failure(error) else OutcomeStatus.FAILED
+
+
+def _one_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else "no message"
+    return text if isinstance(error, PrunefrontError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,121 @@
+"""Ranges over dotted names, checked against the settings of a run.
+
+What could go wrong with a proposed value is found here, before the first trial: the ends of every range are put into
+the run, alone and together with their neighbours.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
+
+from pruning_core.config import PruningConfig
+from pruning_core.errors import InvalidSettingsError
+from spaces.distributions import make_distribution
+from spaces.fields import Value, field_names, nearest_names, plain_value, vary
+from spaces.ranges import Range
+from spaces.space import SearchSpace
+
+__all__ = ["FIXED_SECTIONS", "build_space", "spell_point"]
+
+FIXED_SECTIONS = ("architecture", "dataset", "dense_training", "dense_seed")
+"""What may not vary: a study compares slimmer versions of one dense network on the same images."""
+
+_MAX_COMBINATIONS = 4096
+
+
+def build_space(ranges: Mapping[str, Range], run: PruningConfig) -> SearchSpace:
+    """Turn ranges over dotted names into a space, having tried their ends in the run.
+
+    Raises:
+        InvalidSettingsError: A name is unknown or may not vary, an end is not allowed there, or a range is empty.
+            The text starts with the key: ``'search.budgets.macs': ...``.
+    """
+    if not ranges:
+        raise InvalidSettingsError(
+            "'search': at least one field must vary, such as budgets.macs: {low: 0.3, high: 0.8}"
+        )
+    for name in ranges:
+        _check_name(name)
+    ends = _try_ends(ranges, run)
+    return SearchSpace(
+        distributions={
+            name: make_distribution(f"'search.{name}'", declared, ends[name])
+            for name, declared in ranges.items()
+        }
+    )
+
+
+def spell_point(space: SearchSpace, run: PruningConfig, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Return a configuration, complete or partial, as the space spells its values: ``50%`` becomes 0.5.
+
+    Raises:
+        InvalidSettingsError: A name does not vary, or a value is not allowed or outside its range.
+    """
+    space.check_names(values)
+    config = vary(run, values)
+    point = {name: plain_value(config, name) for name in values}
+    space.check_point(point)
+    return cast(dict[str, Value], point)
+
+
+def _check_name(name: str) -> None:
+    key = f"'search.{name}'"
+    if name.split(".")[0] in FIXED_SECTIONS:
+        raise InvalidSettingsError(
+            f"{key}: may not vary, because a study compares slimmer versions of one dense network on the same "
+            f"images. Set run.{name} and launch one study per value."
+        )
+    known = field_names()
+    if name in known:
+        return
+    within = [full for full in known if full.startswith(f"{name}.")]
+    if within:
+        raise InvalidSettingsError(f"{key}: must name one field, but this is a section: {', '.join(within)}.")
+    may_vary = tuple(full for full in known if full.split(".")[0] not in FIXED_SECTIONS)
+    nearest = nearest_names(name, may_vary)
+    hint = f"Did you mean {' or '.join(nearest)}?" if nearest else f"Known fields: {', '.join(may_vary)}."
+    raise InvalidSettingsError(f"{key}: is no field of a run. {hint}")
+
+
+def _try_ends(ranges: Mapping[str, Range], run: PruningConfig) -> dict[str, list[object]]:
+    """Put all ends into the run; return per field what the settings made of each end."""
+    accepted: dict[str, list[object]] = {name: list(one.ends) for name, one in ranges.items()}
+    by_section = sorted(ranges, key=_section)
+    for _, group in itertools.groupby(by_section, key=_section):
+        names = list(group)
+        ends = [ranges[name].ends for name in names]
+        for places in _combinations([len(one) for one in ends]):
+            point = {name: one[place] for name, one, place in zip(names, ends, places, strict=True)}
+            config = _try_point(point, run)
+            for name, place in zip(names, places, strict=True):
+                accepted[name][place] = plain_value(config, name)
+    return accepted
+
+
+def _section(name: str) -> str:
+    return name.split(".")[0]
+
+
+def _combinations(lengths: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Yield all index tuples or, when there are too many, those that leave the first in one place only."""
+    if math.prod(lengths) <= _MAX_COMBINATIONS:
+        yield from itertools.product(*(range(length) for length in lengths))
+        return
+    for place, length in enumerate(lengths):
+        for index in range(length):
+            yield tuple(index if other == place else 0 for other in range(len(lengths)))
+
+
+def _try_point(point: Mapping[str, Value], run: PruningConfig) -> PruningConfig:
+    try:
+        return vary(run, point)
+    except InvalidSettingsError as error:
+        key, _, detail = str(error).partition(": ")
+        guilty = [key.strip("'")] if key.strip("'") in point else list(point)
+    if len(guilty) == 1:
+        raise InvalidSettingsError(f"'search.{guilty[0]}': {point[guilty[0]]!r} is not allowed: {detail}")
+    together = ", ".join(f"{name}={point[name]!r}" for name in guilty)
+    raise InvalidSettingsError(f"'search.{guilty[0]}': {together} do not fit together: {detail}")

@@ -1,0 +1,37 @@
+"""The command line is a promise: an option that appears, disappears or is renamed changes this list on purpose."""
+
+from __future__ import annotations
+
+import typer.main
+from typer.core import TyperGroup
+
+from search.cli import app
+
+OPTIONS = {
+    "check": ["spec", "overrides"],
+    "plan": ["spec", "overrides"],
+    "launch": ["spec", "overrides"],
+    "resume": ["study", "--storage"],
+    "status": ["study", "--storage", "--json"],
+    "report": ["study", "--storage"],
+    "pick": ["study", "--max-flops", "--max-params", "--min-accuracy", "--knee", "--storage", "--json"],
+    "export": ["study", "trial", "--out", "--storage"],
+    "ui": ["--storage", "--port"],
+}
+
+
+def test_the_commands_and_their_options_are_these() -> None:
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    found = {
+        name: [parameter.opts[0] for parameter in command.params] for name, command in group.commands.items()
+    }
+    assert found == OPTIONS
+
+
+def test_every_command_says_what_it_does() -> None:
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    for command in group.commands.values():
+        assert command.help
+        assert all(getattr(parameter, "help", None) for parameter in command.params)

@@ -1,0 +1,79 @@
+"""What an import loads, seen from a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = {
+    "torch",
+    "torchvision",
+    "torch_pruning",
+    "ray",
+    "optuna",
+    "mlflow",
+    "pandas",
+    "plotly",
+    "onnxruntime",
+    "onnx",
+}
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Return the top-level modules that a new process has loaded after a statement."""
+    code = f"{statement}\nimport json, sys\nprint(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    ("module", "allowed"),
+    [
+        ("pruning_core", set()),
+        ("pruning_core.config", set()),
+        ("pruning_core.budgets", set()),
+        ("pruning_core.errors", set()),
+        ("reports", set()),
+        ("reports.records", set()),
+        ("reports.picks", {"pandas"}),
+        ("spaces", {"optuna"}),
+        ("search", set()),
+        ("search.cli", set()),
+    ],
+)
+def test_a_light_module_loads_nothing_heavy(module: str, allowed: set[str]) -> None:
+    assert loaded_by(f"import {module}") & HEAVY <= allowed
+
+
+@pytest.mark.parametrize("module", ["reports.tables", "reports.page"])
+def test_reports_load_no_network_library_and_no_cluster(module: str) -> None:
+    assert not loaded_by(f"import {module}") & {
+        "torch",
+        "torchvision",
+        "ray",
+        "optuna",
+        "mlflow",
+        "pruning_core",
+    }
+
+
+def test_the_core_can_be_used_without_the_orchestrator() -> None:
+    loaded = loaded_by("import pruning_core.stages")
+    assert "torch" in loaded
+    assert not loaded & {"ray", "optuna", "mlflow", "pandas", "plotly", "typer"}
+
+
+def test_help_answers_within_a_second() -> None:
+    def seconds() -> float:
+        started = time.perf_counter()
+        code = "from search.cli import main; main()"
+        subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, cwd=ROOT, check=True)
+        return time.perf_counter() - started
+
+    assert min(seconds() for _ in range(3)) < 1.0

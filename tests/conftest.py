@@ -1,0 +1,24 @@
+"""Fixtures for every test: one thread, small data, small networks (the functions are in tests/synthetic.py)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from pruning_core.data import DataSplits
+from tests.synthetic import make_data, make_network
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_data() -> DataSplits:
+    """Four classes of 16 x 16 colour images, 208 in all."""
+    return make_data()
+
+
+@pytest.fixture
+def tiny_network() -> nn.Module:
+    """An untrained residual network for ``tiny_data``, new for each test."""
+    return make_network()

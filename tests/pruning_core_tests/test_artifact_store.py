@@ -1,0 +1,100 @@
+"""The artifact store: whole artifacts or none, and errors that say what to do."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from pruning_core.errors import StorageError
+from pruning_core.stages.artifact_store import Artifact, ArtifactStore, network_tensors
+
+KEY = "0123456789abcdef01234567"
+
+
+def artifact(value: float = 1.0) -> Artifact:
+    return Artifact(tensors={"weight": torch.full((2, 3), value)}, facts={"kept": [1, 2], "name": "ä"})
+
+
+def test_what_was_put_comes_back(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path / "new" / "store")
+    assert not store.has(KEY)
+    assert store.get(KEY) is None
+    store.put(KEY, artifact())
+    found = store.get(KEY)
+    assert store.has(KEY)
+    assert found is not None
+    assert torch.equal(found.tensors["weight"], torch.ones(2, 3))
+    assert found.facts == {"kept": [1, 2], "name": "ä"}
+
+
+def test_the_first_of_two_writers_wins_and_nothing_else_is_left(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    store.put(KEY, artifact(1.0))
+    store.put(KEY, artifact(2.0))
+    found = store.get(KEY)
+    assert found is not None
+    assert found.tensors["weight"].max() == 1.0
+    assert [path.name for path in store._folder(KEY).parent.iterdir()] == [KEY]
+
+
+def test_a_writer_that_is_overtaken_keeps_the_others_artifact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, rename = ArtifactStore(tmp_path), Path.rename
+
+    def overtaken(source: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "rename", rename)
+        store.put(KEY, artifact(2.0))
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", overtaken)
+    store.put(KEY, artifact(1.0))
+    found = store.get(KEY)
+    assert found is not None
+    assert found.tensors["weight"].max() == 2.0
+    assert [path.name for path in store._folder(KEY).parent.iterdir()] == [KEY]
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ArtifactStore(tmp_path)
+
+    def full(*_: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(StorageError, match="must have room for the results, but is full"):
+        store.put(KEY, artifact())
+    assert not store.has(KEY)
+    assert list(store._folder(KEY).parent.iterdir()) == []
+
+
+def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="must be writable, but is not"):
+        ArtifactStore(tmp_path / "file").put(KEY, artifact())
+
+
+def test_a_damaged_artifact_is_named_with_what_to_do(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    store.put(KEY, artifact())
+    (store._folder(KEY) / "tensors.safetensors").write_bytes(b"torn")
+    with pytest.raises(StorageError, match="delete that folder, and the stage runs again"):
+        store.get(KEY)
+
+
+def test_facts_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        ArtifactStore(tmp_path).put(KEY, Artifact(facts={"loss": float("nan")}))
+    assert not ArtifactStore(tmp_path).has(KEY)
+
+
+def test_a_networks_tensors_are_copies() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    tensors = network_tensors(network)
+    nn.init.zeros_(network[0].weight)  # type: ignore[arg-type]
+    assert tensors["0.weight"].abs().sum() > 0
+    assert set(tensors) == set(network.state_dict())

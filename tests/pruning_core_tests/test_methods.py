@@ -1,0 +1,213 @@
+"""Methods: proposals that end within the budgets, and scores that can be compared between groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pruning_core.budgets import Resource
+from pruning_core.channels import (
+    CostModel,
+    budget_limits,
+    build_cost_model,
+    check_feasible,
+    find_channel_groups,
+    minimum_widths,
+    project,
+)
+from pruning_core.channels.structures import ChannelGraph
+from pruning_core.config import MethodName, PruningConfig, load_config
+from pruning_core.errors import InfeasibleBudgetsError
+from pruning_core.importance import IMPORTANCES
+from pruning_core.methods import METHODS, ChannelProposal, MethodContext
+from pruning_core.methods.allocation import AllocationProblem, AllocationSettings, allocate_widths
+from pruning_core.methods.baselines import scaled_to_mean
+from tests.pruning_core_tests.importance_cases import class_images, seeded_network
+
+SCORED = [name for name, entry in METHODS.items() if entry.importance is not None]
+
+
+def method_context(
+    *,
+    budgets: Mapping[str, float] | None = None,
+    importance: Mapping[str, Tensor] | None = None,
+    sensitivities: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> MethodContext:
+    network = seeded_network(width=16)
+    data = class_images()
+    config = load_config(
+        {
+            "budgets": dict(budgets or {"macs": 0.5}),
+            "channels": {"round_to": 1},
+            "importance": {"num_images": 96, "num_positions": 200},
+            "seed": seed,
+        }
+    )
+    graph = find_channel_groups(network, data.input_shape, scope="inner")
+    cost_model = build_cost_model(network, graph, data.input_shape)
+    return MethodContext(
+        network=network,
+        graph=graph,
+        cost_model=cost_model,
+        limits=budget_limits(config.budgets, cost_model.dense),
+        data=data,
+        config=config,
+        importance=importance,
+        sensitivities=sensitivities,
+    )
+
+
+def selected_widths(context: MethodContext, proposal: ChannelProposal) -> list[int]:
+    selection = project(
+        context.cost_model,
+        context.graph,
+        proposal.scores,
+        proposal.widths,
+        context.limits,
+        context.config.channels,
+    )
+    return [len(selection.kept[name]) for name in context.cost_model.names]
+
+
+def test_every_entry_is_a_known_method_and_uses_a_known_importance() -> None:
+    assert set(METHODS) <= set(MethodName)
+    fields = PruningConfig.model_fields
+    for entry in METHODS.values():
+        assert entry.importance is None or entry.importance in IMPORTANCES
+        assert {name.split(".")[0] for name in entry.reads} <= set(fields)
+        assert entry.summary
+
+
+@pytest.mark.parametrize("name", SCORED)
+@pytest.mark.parametrize("budgets", [{"macs": 0.5}, {"params": 0.4}, {"macs": 0.6, "params": 0.5}])
+def test_proposal_ends_within_every_budget(name: str, budgets: dict[str, float]) -> None:
+    context = method_context(budgets=budgets)
+    proposal = METHODS[name].propose(context)
+    cost = context.cost_model.exact(selected_widths(context, proposal))
+    for resource, limit in context.limits.items():
+        assert cost[resource] <= limit
+    assert set(proposal.widths) == set(proposal.scores) == set(context.cost_model.names)
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_scores_are_finite_and_of_mean_one_over_all_channels(name: str) -> None:
+    proposal = METHODS[name].propose(method_context())
+    everything = torch.cat(list(proposal.scores.values()))
+    assert bool((torch.isfinite(everything) & (everything >= 0)).all())
+    assert float(everything.mean()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_room_in_every_budget_prunes_nothing(name: str) -> None:
+    context = method_context(budgets={"macs": 1.0, "params": 1.0})
+    proposal = METHODS[name].propose(context)
+    assert list(proposal.widths.values()) == list(context.cost_model.sizes)
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_same_seed_gives_the_same_proposal(name: str) -> None:
+    first, second = (METHODS[name].propose(method_context()) for _ in range(2))
+    assert first.widths == second.widths
+    assert all(torch.equal(first.scores[group], second.scores[group]) for group in first.scores)
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_budgets_out_of_reach_are_refused(name: str) -> None:
+    with pytest.raises(InfeasibleBudgetsError, match=r"budgets\.macs"):
+        METHODS[name].propose(method_context(budgets={"macs": 0.01}))
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_scores_of_an_earlier_stage_are_used(name: str) -> None:
+    plain = method_context()
+    given = {
+        group.name: torch.linspace(1, 2, group.num_channels, dtype=torch.float64)
+        for group in plain.graph.groups
+    }
+    proposal = METHODS[name].propose(method_context(importance=given))
+    for group, scores_C in given.items():
+        ratio_C = proposal.scores[group] / scores_C
+        torch.testing.assert_close(ratio_C, ratio_C[:1].expand_as(ratio_C))
+
+
+def test_only_the_random_method_depends_on_the_seed_of_the_scores() -> None:
+    first, second = (METHODS["random"].propose(method_context(seed=seed)) for seed in (0, 1))
+    assert not torch.equal(first.scores["conv1"], second.scores["conv1"])
+    assert first.widths == second.widths
+
+
+def test_task_inspired_weighs_groups_by_sensitivity() -> None:
+    names = method_context().cost_model.names
+    calm = dict.fromkeys(names, 0.1)
+    given = METHODS["task_inspired"].propose(method_context(sensitivities={**calm, "conv1": 2.0}))
+    level = {name: float(scores.mean()) for name, scores in given.scores.items()}
+    assert max(level, key=lambda name: level[name]) == "conv1"
+    wide = METHODS["task_inspired"].propose(method_context(sensitivities={**calm, "conv2": 2.0}))
+    assert given.widths["conv1"] > wide.widths["conv1"]
+
+
+def test_scaling_keeps_proportions_and_survives_zeros() -> None:
+    scaled = scaled_to_mean(torch.tensor([1.0, 3.0], dtype=torch.float64), 5.0)
+    assert scaled.tolist() == [2.5, 7.5]
+    assert scaled_to_mean(torch.zeros(3, dtype=torch.float64), 2.0).tolist() == [2.0, 2.0, 2.0]
+
+
+# Two budgets on ResNet-50
+
+
+def resnet50() -> nn.Module:
+    import torchvision
+
+    network: nn.Module = torchvision.models.resnet50(weights=None)
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def resnet50_model() -> tuple[ChannelGraph, CostModel]:
+    network = resnet50()
+    graph = find_channel_groups(network, (3, 224, 224), scope="all")
+    return graph, build_cost_model(network, graph, (3, 224, 224))
+
+
+@pytest.mark.slow
+def test_two_budgets_that_both_bind_on_resnet50(
+    resnet50_model: tuple[ChannelGraph, CostModel],
+) -> None:
+    graph, model = resnet50_model
+    config = load_config({"channels": {"scope": "all"}})
+    limits = {
+        Resource.MACS: int((1 - 0.709) * model.dense.macs),
+        Resource.PARAMS: int((1 - 0.7549) * model.dense.params),
+    }
+    check_feasible(model, limits, config.channels)
+    generator = torch.Generator().manual_seed(0)
+    scores = [0.1 + torch.rand(size, generator=generator, dtype=torch.float64) for size in model.sizes]
+    minimum = minimum_widths(graph, config.channels)
+
+    def excess(active: Mapping[Resource, int], settings: AllocationSettings) -> dict[Resource, float]:
+        allocation = allocate_widths(
+            AllocationProblem(
+                scores=scores,
+                sensitivity_G=torch.ones(len(scores), dtype=torch.float64),
+                minimum_G=torch.tensor([minimum[name] for name in model.names], dtype=torch.float64),
+                cost=model.cost,
+                limits=active,
+            ),
+            settings,
+        )
+        cost = model.cost(allocation.widths_G)
+        return {resource: float(cost[resource]) / limit - 1 for resource, limit in limits.items()}
+
+    roughly = AllocationSettings(steps=100, learning_rate=0.1)
+    macs_alone = excess({Resource.MACS: limits[Resource.MACS]}, roughly)
+    params_alone = excess({Resource.PARAMS: limits[Resource.PARAMS]}, roughly)
+    both = excess(limits, AllocationSettings())
+
+    assert macs_alone[Resource.PARAMS] > 0.05
+    assert params_alone[Resource.MACS] > 0.05
+    assert max(both.values()) < 0.005
+    assert min(both.values()) > -0.05

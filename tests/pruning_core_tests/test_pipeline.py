@@ -1,0 +1,170 @@
+"""A whole pruning run on small data, by every method (oracles 26, 27 and 29)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from pruning_core.channels import count_cost
+from pruning_core.config import MethodName, PruningConfig, load_config
+from pruning_core.data import DataSplits, iterate_batches
+from pruning_core.errors import InfeasibleBudgetsError, StorageError
+from pruning_core.stage_keys import STAGES_OF_METHOD
+from pruning_core.stages import (
+    ArtifactStore,
+    RunResult,
+    evaluate_on_test,
+    load_dense_network,
+    load_slim_network,
+    preflight,
+    run_stage,
+    run_trial,
+)
+from tests.synthetic import same_weights
+
+QUICK: dict[str, Any] = {
+    "architecture": {"name": "cifar_resnet8", "width": 0.5},
+    "dense_training": {"epochs": 3, "batch_size": 32},
+    "budgets": {"macs": 0.6, "params": 0.7},
+    "saliency": {
+        "max_num_basis": 2,
+        "predictor": {"epochs": 1, "batch_size": 32},
+        "selector": {"epochs": 1, "batch_size": 32},
+    },
+    "gates": {"steps": 20, "batch_size": 32, "num_images": 64, "learning_rate": 0.2},
+    "importance": {"num_images": 64, "num_positions": 256},
+    "fine_tuning": {"epochs": 2, "batch_size": 32, "distillation": {"weight": 0.5}},
+}
+
+
+def quick(**changes: Any) -> PruningConfig:
+    return load_config({**QUICK, **changes})
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
+    """Shared by the module: the dense network and the saliency networks are built once."""
+    return ArtifactStore(tmp_path_factory.mktemp("store"))
+
+
+def measured(result: RunResult) -> dict[str, Any]:
+    plain = result.to_plain()
+    for name in ("stage_seconds", "cached_stages", "peak_memory_mb"):
+        del plain[name]
+    return plain
+
+
+@pytest.mark.parametrize("scope", ["inner", "all"])
+@pytest.mark.parametrize("method", MethodName)
+def test_every_method_meets_its_budgets_and_reports_what_it_did(
+    method: MethodName, scope: str, tiny_data: DataSplits, store: ArtifactStore
+) -> None:
+    config = quick(method=method, channels={"scope": scope})
+    result = run_trial(config, data=tiny_data, store=store)
+    assert result.macs <= result.limits["macs"] == int(0.6 * result.dense_macs)
+    assert result.params <= result.limits["params"] == int(0.7 * result.dense_params)
+    assert list(result.stage_seconds) == list(STAGES_OF_METHOD[method])
+    assert result.num_images == len(tiny_data.validation)
+    assert 0 <= result.accuracy <= 1
+    slim = load_slim_network(config, data=tiny_data, store=store)
+    cost = count_cost(slim, tiny_data.input_shape)
+    assert (cost.macs, cost.params) == (result.macs, result.params)
+    steered = method is MethodName.INTERPRETATION_STEERED
+    assert (result.explanation_similarity is not None) == steered
+    if result.explanation_similarity is not None:
+        assert 0 < result.explanation_similarity <= 1
+
+
+def test_a_finished_run_is_not_run_again(tiny_data: DataSplits, store: ArtifactStore) -> None:
+    config = quick(seed=11)
+    first = run_trial(config, data=tiny_data, store=store)
+    again = run_trial(config, data=tiny_data, store=store)
+    assert again.cached_stages == tuple(STAGES_OF_METHOD[config.method])
+    assert "steer" not in first.cached_stages
+    assert again.stage_seconds == first.stage_seconds
+    assert measured(again) == measured(first)
+
+
+def test_the_same_configuration_gives_the_same_network_in_another_store(
+    tiny_data: DataSplits, store: ArtifactStore, tmp_path: Path
+) -> None:
+    config, other = quick(), ArtifactStore(tmp_path)
+    first = run_trial(config, data=tiny_data, store=store)
+    again = run_trial(config, data=tiny_data, store=other)
+    assert measured(first) == measured(again)
+    networks = [load_slim_network(config, data=tiny_data, store=where) for where in (store, other)]
+    assert same_weights(*networks)
+
+
+def test_runs_that_differ_in_seed_alone_share_the_dense_and_the_saliency_networks(
+    tiny_data: DataSplits, store: ArtifactStore
+) -> None:
+    first = run_trial(quick(), data=tiny_data, store=store)
+    other = run_trial(quick(seed=3), data=tiny_data, store=store)
+    shared = ("dense", "predictor", "selector", "explanations")
+    assert all(first.artifact_keys[name] == other.artifact_keys[name] for name in shared)
+    assert first.artifact_keys["steer"] != other.artifact_keys["steer"]
+
+
+class Untouchable:
+    """Images of a split that nothing may look at."""
+
+    def __init__(self, labels_N: Tensor) -> None:
+        self.labels_N = labels_N
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+    def read(self, indices_N: Tensor) -> Tensor:
+        raise AssertionError(f"a pruning run looked at {len(indices_N)} test images")
+
+
+@pytest.mark.parametrize("method", MethodName)
+def test_no_test_image_is_used_by_any_stage(
+    method: MethodName, tiny_data: DataSplits, tmp_path: Path
+) -> None:
+    guarded = replace(tiny_data, test=Untouchable(tiny_data.test.labels_N))
+    run_trial(quick(method=method), data=guarded, store=ArtifactStore(tmp_path))
+    with pytest.raises(AssertionError, match="looked at"):
+        evaluate_on_test(quick(method=method), data=guarded, store=ArtifactStore(tmp_path))
+
+
+def test_the_test_split_is_looked_at_once_and_remembered(tiny_data: DataSplits, store: ArtifactStore) -> None:
+    config = quick()
+    run_trial(config, data=tiny_data, store=store)
+    slim, dense = evaluate_on_test(config, data=tiny_data, store=store)
+    assert slim.num_images == dense.num_images == len(tiny_data.test)
+    guarded = replace(tiny_data, test=Untouchable(tiny_data.test.labels_N))
+    assert evaluate_on_test(config, data=guarded, store=store) == (slim, dense)
+
+
+def test_a_loaded_network_scores_what_the_run_reported(tiny_data: DataSplits, store: ArtifactStore) -> None:
+    config = quick()
+    result = run_trial(config, data=tiny_data, store=store)
+    slim = load_slim_network(config, data=tiny_data, store=store)
+    dense = load_dense_network(config, data=tiny_data, store=store)
+    correct = {"slim": 0, "dense": 0}
+    with torch.no_grad():
+        for batch in iterate_batches(tiny_data.validation, tiny_data.normalisation, batch_size=16):
+            correct["slim"] += int((slim(batch.images_NCHW).argmax(1) == batch.labels_N).sum())
+            correct["dense"] += int((dense(batch.images_NCHW).argmax(1) == batch.labels_N).sum())
+    assert correct == {"slim": result.num_correct_fine_tuned, "dense": result.num_correct_dense}
+
+
+def test_a_stage_without_its_parents_says_which_one_is_missing(tiny_data: DataSplits, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="stage 'dense' must be finished first"):
+        run_stage("predictor", quick(), data=tiny_data, store=ArtifactStore(tmp_path))
+
+
+def test_budgets_below_the_narrowest_network_are_refused_with_what_can_be_reached(
+    tiny_data: DataSplits,
+) -> None:
+    with pytest.raises(InfeasibleBudgetsError, match="macs"):
+        preflight(quick(budgets={"macs": 0.01}), tiny_data)
+    found = preflight(quick(), tiny_data)
+    assert found.minimum.macs <= found.limits["macs"] <= found.dense.macs  # type: ignore[index]

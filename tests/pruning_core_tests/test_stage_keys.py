@@ -1,0 +1,238 @@
+"""Which stage keys move when a field of the configuration changes, and which stay."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pruning_core.config import MethodName, PruningConfig, load_config
+from pruning_core.errors import InvalidCheckpointError, InvalidSettingsError
+from pruning_core.stage_keys import STAGES, STAGES_OF_METHOD, fields_read_by, plan_run
+
+STEERED = ("dense", "predictor", "selector", "explanations", "steer", "fine_tune")
+
+# Every leaf of the configuration: another allowed value, and the first stage whose key must move.
+# All stages before it must keep their keys, all after it inherit the change.
+CHANGES: dict[str, tuple[Any, str]] = {
+    "architecture.name": ("cifar_resnet20", "dense"),
+    "architecture.weights": ("IMAGENET1K_V1", "dense"),
+    "architecture.shortcut": ("zero_pad", "dense"),
+    "architecture.width": (0.5, "dense"),
+    "dataset.augmentation": ("none", "dense"),
+    "dense_training.epochs": (3, "dense"),
+    "dense_training.batch_size": (32, "dense"),
+    "dense_training.learning_rate": (0.3, "dense"),
+    "dense_training.momentum": (0.5, "dense"),
+    "dense_training.weight_decay": (0.3, "dense"),
+    "dense_training.schedule": ("step", "dense"),
+    "dense_training.warmup_epochs": (0.5, "dense"),
+    "dense_training.label_smoothing": (0.1, "dense"),
+    "dense_training.distillation.weight": (0.7, "dense"),
+    "dense_training.distillation.temperature": (5.0, "dense"),
+    "dense_seed": (7, "dense"),
+    "saliency.max_num_basis": (8, "predictor"),
+    "saliency.centre_margin": (0.2, "predictor"),
+    "saliency.width_range": ((0.1, 0.2), "predictor"),
+    "saliency.predictor.epochs": (99, "predictor"),
+    "saliency.predictor.batch_size": (32, "predictor"),
+    "saliency.predictor.learning_rate": (0.3, "predictor"),
+    "saliency.predictor.weight_decay": (0.3, "predictor"),
+    "saliency.predictor.mask_temperature": (0.3, "predictor"),
+    "saliency.predictor.warm_start": (False, "predictor"),
+    "saliency.seed": (7, "predictor"),
+    "saliency.num_basis": (2, "selector"),
+    "saliency.initial_width": (0.2, "selector"),
+    "saliency.taps": (("layer1",), "selector"),
+    "saliency.selector.epochs": (99, "selector"),
+    "saliency.selector.batch_size": (32, "selector"),
+    "saliency.selector.learning_rate": (0.3, "selector"),
+    "saliency.selector.weight_decay": (0.3, "selector"),
+    "saliency.selector.area_weight": (0.7, "selector"),
+    "saliency.selector.area_power": (0.7, "selector"),
+    "saliency.selector.smoothness_weight": (0.7, "selector"),
+    "saliency.selector.mask_temperature": (0.7, "selector"),
+    "saliency.selector.hard_masks": (True, "selector"),
+    "saliency.selector.decoder_share": (0.2, "selector"),
+    "gates.num_images": (100, "explanations"),
+    "gates.source": ("hypernetwork", "steer"),
+    "gates.noise": ("gumbel", "steer"),
+    "gates.base": (2.0, "steer"),
+    "gates.temperature": (0.9, "steer"),
+    "gates.final_temperature": (0.1, "steer"),
+    "gates.hard_forward": (True, "steer"),
+    "gates.steps": (3, "steer"),
+    "gates.batch_size": (32, "steer"),
+    "gates.learning_rate": (0.3, "steer"),
+    "gates.weight_decay": (0.3, "steer"),
+    "gates.budget_term": ("one_sided", "steer"),
+    "gates.budget_widths": ("sampled", "steer"),
+    "gates.task_loss": ("distillation", "steer"),
+    "gates.targets": ("shuffled", "steer"),
+    "gates.distance": ("raw", "steer"),
+    "loss_weights.task": (0.7, "steer"),
+    "loss_weights.steering": (0.7, "steer"),
+    "loss_weights.budget": (0.7, "steer"),
+    "channels.scope": ("all", "steer"),
+    "channels.round_to": (2, "steer"),
+    "channels.min_channels": (2, "steer"),
+    "budgets.macs": (0.7, "steer"),
+    "budgets.params": (0.7, "steer"),
+    "seed": (7, "steer"),
+    "fine_tuning.epochs": (99, "fine_tune"),
+    "fine_tuning.batch_size": (32, "fine_tune"),
+    "fine_tuning.learning_rate": (0.3, "fine_tune"),
+    "fine_tuning.momentum": (0.5, "fine_tune"),
+    "fine_tuning.weight_decay": (0.3, "fine_tune"),
+    "fine_tuning.schedule": ("step", "fine_tune"),
+    "fine_tuning.warmup_epochs": (0.5, "fine_tune"),
+    "fine_tuning.label_smoothing": (0.1, "fine_tune"),
+    "fine_tuning.distillation.weight": (0.7, "fine_tune"),
+    "fine_tuning.distillation.temperature": (5.0, "fine_tune"),
+}
+
+# Seen through the data fingerprint, the file's content or another method instead.
+ELSEWHERE = {
+    "architecture.checkpoint",
+    "dataset.name",
+    "dataset.root",
+    "dataset.train_images",
+    "dataset.test_images",
+    "dataset.validation_share",
+    "dataset.test_share",
+    "dataset.image_size",
+    "dataset.split_seed",
+    "method",
+    "importance.num_images",
+    "importance.grid_size",
+    "importance.task_weight",
+    "importance.num_positions",
+    "importance.greedy",
+}
+
+
+def leaves(values: dict[str, Any], prefix: str = "") -> set[str]:
+    names: set[str] = set()
+    for key, value in values.items():
+        names |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}"}
+    return names
+
+
+def changed(name: str, value: Any) -> PruningConfig:
+    values = PruningConfig().model_dump(mode="json")
+    inner = values
+    *path, last = name.split(".")
+    for part in path:
+        inner = inner[part]
+    inner[last] = value
+    return load_config(values)
+
+
+def keys_by_stage(config: PruningConfig, fingerprint: str = "data") -> dict[str, str]:
+    return {node.name: node.key for node in plan_run(config, fingerprint).nodes}
+
+
+def test_every_field_is_covered_by_a_case_here() -> None:
+    assert leaves(PruningConfig().model_dump(mode="json")) == set(CHANGES) | ELSEWHERE
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_field_moves_the_first_stage_that_reads_it_and_all_after_it(name: str) -> None:
+    value, first = CHANGES[name]
+    before, after = keys_by_stage(PruningConfig()), keys_by_stage(changed(name, value))
+    moved = {stage for stage in STEERED if before[stage] != after[stage]}
+    assert moved == set(STEERED[STEERED.index(first) :])
+
+
+@pytest.mark.parametrize("name", sorted(name for name in ELSEWHERE if name.startswith("dataset.")))
+def test_where_the_data_came_from_moves_no_key(name: str) -> None:
+    values = {"name": "cifar10", "root": "/elsewhere", "image_size": 8, "split_seed": 3}
+    other = changed(name, values.get(name.removeprefix("dataset."), 0.5 if "share" in name else 10))
+    assert keys_by_stage(other) == keys_by_stage(PruningConfig())
+
+
+def test_other_data_moves_every_key() -> None:
+    before, after = keys_by_stage(PruningConfig(), "a"), keys_by_stage(PruningConfig(), "b")
+    assert all(before[stage] != after[stage] for stage in STEERED)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in ELSEWHERE if name.startswith("importance.")))
+def test_importance_settings_count_only_where_importance_is_measured(name: str) -> None:
+    value = False if name.endswith("greedy") else 0.25 if name.endswith("weight") else 7
+    other = changed(name, value)
+    assert keys_by_stage(other) == keys_by_stage(PruningConfig())
+    method = {"method": MethodName.TASK_INSPIRED}
+    before = keys_by_stage(PruningConfig().model_copy(update=method))
+    after = keys_by_stage(other.model_copy(update=method))
+    assert before["dense"] == after["dense"]
+    assert all(before[stage] != after[stage] for stage in ("importance", "allocate", "fine_tune"))
+
+
+def test_methods_share_the_dense_network_and_nothing_they_choose() -> None:
+    plans = [keys_by_stage(PruningConfig(method=method)) for method in MethodName]
+    assert len({plan["dense"] for plan in plans}) == 1
+    assert len({plan["fine_tune"] for plan in plans}) == len(plans)
+
+
+def test_a_checkpoint_counts_by_its_content_not_by_its_path(tmp_path: Path) -> None:
+    first, second, third = (tmp_path / name for name in ("a.pt", "b.pt", "c.pt"))
+    first.write_bytes(b"same")
+    second.write_bytes(b"same")
+    third.write_bytes(b"other")
+    keys = [
+        keys_by_stage(changed("architecture.checkpoint", str(path)))["dense"]
+        for path in (first, second, third)
+    ]
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_a_missing_checkpoint_is_named() -> None:
+    with pytest.raises(InvalidCheckpointError, match=r"must be a readable file, but 'nowhere\.pt' is not"):
+        plan_run(changed("architecture.checkpoint", "nowhere.pt"), "data")
+
+
+def test_a_plug_in_counts_by_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = changed("architecture.name", "my_plug_in_network:build")
+    (tmp_path / "my_plug_in_network.py").write_text("width = 1\n")
+    before = keys_by_stage(config)
+    (tmp_path / "my_plug_in_network.py").write_text("width = 2\n")
+    assert keys_by_stage(config)["dense"] != before["dense"]
+
+
+def test_a_plug_in_that_cannot_be_found_is_named() -> None:
+    with pytest.raises(InvalidSettingsError, match="module 'no_such_module' must be importable"):
+        plan_run(changed("architecture.name", "no_such_module:build"), "data")
+
+
+@pytest.mark.parametrize("method", MethodName)
+def test_parents_come_before_children_and_the_last_stage_is_the_trial(method: MethodName) -> None:
+    plan = plan_run(PruningConfig(method=method), "data")
+    seen: set[str] = set()
+    for node in plan.nodes:
+        assert set(node.parents) <= seen
+        seen.add(node.key)
+    assert plan.trial_key == plan.key_of("fine_tune")
+    assert set(STAGES_OF_METHOD[method]) <= set(STAGES)
+
+
+def test_the_fields_a_method_reads_are_known() -> None:
+    assert "saliency.num_basis" in fields_read_by(MethodName.INTERPRETATION_STEERED)
+    assert "saliency.num_basis" not in fields_read_by(MethodName.L1)
+
+
+def test_keys_are_the_same_in_every_process() -> None:
+    code = (
+        "from pruning_core.config import PruningConfig; from pruning_core.stage_keys import plan_run; "
+        "print([node.key for node in plan_run(PruningConfig(), 'data').nodes])"
+    )
+    for hash_seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        found = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        )
+        assert found.stdout.strip() == str(list(keys_by_stage(PruningConfig()).values()))

@@ -1,0 +1,210 @@
+"""Learning gates: what moves, what must not, and what an open network gives (oracles 14, 15, 26)."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+import torch
+
+from pruning_core.budgets import Resource
+from pruning_core.channels import build_cost_model, find_channel_groups
+from pruning_core.config import GatesConfig, LossWeightsConfig, SaliencyConfig
+from pruning_core.gating.gate_sources import GATE_SOURCES
+from pruning_core.gating.steering import (
+    LearnedGates,
+    SteeringProblem,
+    SteeringSet,
+    gated_forward,
+    split_by_group,
+    steer_gates,
+    steering_distance,
+)
+from pruning_core.saliency import build_selector, dense_explanations, explanation_distance
+from tests.pruning_core_tests.saliency_cases import (
+    NUM_CLASSES,
+    classifier_of_patches,
+    fingerprint,
+    first_batch,
+    patch_data,
+)
+
+SHARE = 0.5
+
+
+@functools.cache
+def problem(num_basis: int = 1) -> SteeringProblem:
+    data, network = patch_data(), classifier_of_patches()
+    selector = build_selector(
+        network, SaliencyConfig(num_basis=num_basis), num_classes=NUM_CLASSES, input_shape=data.input_shape
+    ).eval()
+    for parameter in selector.parameters():  # untrained, every image has the same explanation
+        torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(0))
+    graph = find_channel_groups(
+        network, data.input_shape, scope="all", taps=[tap.layer for tap in selector.taps]
+    )
+    model = build_cost_model(network, graph, data.input_shape)
+    return SteeringProblem(
+        network=network,
+        graph=graph,
+        selector=selector,
+        cost_model=model,
+        limits={Resource.MACS: int(SHARE * model.dense.macs)},
+    )
+
+
+@functools.cache
+def steering_set() -> SteeringSet:
+    data, given = patch_data(), problem()
+    found = dense_explanations(given.network, given.selector, data.train, data.normalisation)
+    return SteeringSet(
+        images=data.train,
+        normalisation=data.normalisation,
+        raw_NKP=found.raw_NKP,
+        classes_N=found.classes_N,
+        logits_NC=found.logits_NC,
+    )
+
+
+@functools.cache
+def learn(weights: tuple[tuple[str, float], ...] = (), seed: int = 0, **gates: Any) -> LearnedGates:
+    settings = GatesConfig(**{"steps": 30, "batch_size": 32, "learning_rate": 0.5, **gates})
+    return steer_gates(problem(), steering_set(), settings, LossWeightsConfig(**dict(weights)), seed=seed)
+
+
+def all_gates(value: float, *, requires_grad: bool = False) -> torch.Tensor:
+    return torch.full((problem().graph.num_channels,), value, requires_grad=requires_grad)
+
+
+def test_open_gates_give_the_networks_own_output_bit_by_bit() -> None:
+    given, images = problem(), first_batch(patch_data())
+    classes = torch.zeros(len(images), dtype=torch.int64)
+    gated = gated_forward(given, split_by_group(all_gates(1.0), given.graph), images, classes)
+    assert torch.equal(gated.logits_NC, given.network(images))
+
+
+def test_open_gates_are_at_distance_zero_and_others_are_not() -> None:
+    given, data = problem(), patch_data()
+    images, targets = first_batch(data), steering_set().raw_NKP[:32]
+    classes = steering_set().classes_N[:32]
+    distances = []
+    for value in (1.0, 0.5):
+        gates = split_by_group(all_gates(value), given.graph)
+        raw = gated_forward(given, gates, images, classes).raw_NKP
+        distances.append(explanation_distance(raw, targets, given.selector).mean().item())
+    assert distances[0] == pytest.approx(0, abs=1e-10)
+    assert distances[1] > 1e-6
+
+
+def test_the_steering_term_moves_gates_and_neither_network_nor_selector() -> None:
+    given = problem()
+    gates = all_gates(0.7, requires_grad=True)
+    explained = gated_forward(
+        given,
+        split_by_group(gates, given.graph),
+        first_batch(patch_data()),
+        torch.zeros(32, dtype=torch.int64),
+    )
+    torch.autograd.backward(
+        explanation_distance(explained.raw_NKP, steering_set().raw_NKP[:32], given.selector).mean()
+    )
+    assert gates.grad is not None
+    assert gates.grad.abs().max() > 0
+
+
+def test_network_and_selector_come_back_as_they_were() -> None:
+    given = problem()
+    before = fingerprint(given.network), fingerprint(given.selector)
+    flags = [parameter.requires_grad for parameter in given.network.parameters()]
+    given.network.zero_grad(set_to_none=True)
+    learn(seed=5)
+    assert (fingerprint(given.network), fingerprint(given.selector)) == before
+    assert [parameter.requires_grad for parameter in given.network.parameters()] == flags
+    assert all(parameter.grad is None for parameter in given.network.parameters())
+
+
+@pytest.mark.parametrize("source", GATE_SOURCES)
+@pytest.mark.parametrize(("noise", "widths"), [("logistic", "expected"), ("gumbel", "sampled")])
+def test_the_budget_term_brings_the_expected_cost_to_the_budget(source: str, noise: str, widths: str) -> None:
+    learned = learn(
+        (("task", 0.0), ("steering", 0.0)),
+        source=source,
+        noise=noise,
+        budget_widths=widths,
+        steps=150,
+        learning_rate=0.2 if source == "free" else 0.01,
+    )
+    given = problem()
+    expected_G = torch.stack([part.sum() for part in learned.open_probability.values()])
+    share = given.cost_model.cost(expected_G)[Resource.MACS].item() / given.cost_model.dense.macs
+    assert share == pytest.approx(SHARE, abs=0.06)
+
+
+def test_the_same_seed_learns_the_same_gates() -> None:
+    first, again, other = learn(seed=1), learn(seed=1), learn(seed=2)
+    for name, open_C in first.open_probability.items():
+        assert torch.equal(open_C, again.open_probability[name])
+    assert any(
+        not torch.equal(open_C, other.open_probability[name])
+        for name, open_C in first.open_probability.items()
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task_loss": "distillation"},
+        {"distance": "raw"},
+        {"distance": "normalised"},
+        {"targets": "shuffled"},
+        {"hard_forward": True},
+        {"final_temperature": 0.05},
+        {"budget_term": "one_sided"},
+        {"budget_widths": "sampled"},
+        {"noise": "gumbel"},
+        {"base": 1.0},
+        {"weight_decay": 0.5},
+    ],
+    ids=str,
+)
+def test_every_option_has_an_effect(change: dict[str, Any]) -> None:
+    plain, changed = learn(), learn(**change)
+    assert any(
+        not torch.equal(open_C, changed.open_probability[name])
+        for name, open_C in plain.open_probability.items()
+    )
+
+
+@pytest.mark.parametrize("term", ["task", "steering", "budget"])
+def test_every_loss_weight_has_an_effect(term: str) -> None:
+    plain, changed = learn(), learn(((term, 0.0),))
+    assert any(
+        not torch.equal(open_C, changed.open_probability[name])
+        for name, open_C in plain.open_probability.items()
+    )
+
+
+def test_another_images_explanation_is_at_relative_distance_one() -> None:
+    given, targets = problem(), steering_set().raw_NKP
+    relative = steering_distance("relative", given.selector, targets)
+    assert relative(targets, targets).item() == 0
+    orders = [
+        torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed)) for seed in range(20)
+    ]
+    mean = sum(relative(targets[order], targets).item() for order in orders) / len(orders)
+    assert mean == pytest.approx(1, rel=0.25)
+
+
+def test_progress_is_told_step_by_step_and_a_listener_may_stop_it() -> None:
+    told: list[tuple[int, int]] = []
+
+    def listen(done: int, total: int) -> None:
+        told.append((done, total))
+        if done == 3:
+            raise KeyboardInterrupt
+
+    settings = GatesConfig(steps=30, batch_size=32)
+    with pytest.raises(KeyboardInterrupt):
+        steer_gates(problem(), steering_set(), settings, LossWeightsConfig(), seed=0, report=listen)
+    assert told == [(1, 30), (2, 30), (3, 30)]

@@ -1,0 +1,121 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from reports.records import NetworkScores, StudyRecords, TestScores, TrialRecord, TrialStatus
+from tests.reports_tests.synthetic import START, make_record, make_study, record_with
+
+
+def plain(record: TrialRecord, **changes: object) -> dict[str, Any]:
+    return record.model_dump() | changes
+
+
+def test_accuracies_and_shares_are_computed_from_counts() -> None:
+    scores = NetworkScores(
+        num_images=200,
+        num_correct_dense=180,
+        num_correct_after_removal=50,
+        num_correct_fine_tuned=170,
+        macs=30,
+        params=4,
+        dense_macs=60,
+        dense_params=16,
+    )
+    assert (scores.accuracy_dense, scores.accuracy_after_removal, scores.accuracy) == (0.9, 0.25, 0.85)
+    assert scores.accuracy_drop == pytest.approx(0.05)
+    assert (scores.macs_share, scores.params_share) == (0.5, 0.25)
+
+
+def test_more_correct_answers_than_images_are_refused() -> None:
+    with pytest.raises(ValidationError, match="num_correct_fine_tuned <= num_images must hold"):
+        record_with(0, 1.2, 10, 10)
+    with pytest.raises(ValidationError, match="num_correct <= num_images must hold, but got num_correct=3"):
+        TestScores(num_images=2, num_correct=3, num_correct_dense=1)
+
+
+@pytest.mark.parametrize("name", ["epoch", "Status"])
+def test_unknown_keys_are_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        TrialRecord.model_validate(plain(make_record(0), **{name: 1}))
+
+
+def test_records_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        make_record(0).number = 3  # type: ignore[misc]  # that it cannot be set is the point
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_no_numbers_are_refused(value: float) -> None:
+    with pytest.raises(ValidationError, match="finite number"):
+        TrialRecord.model_validate(plain(make_record(0), stage_seconds={"gates": value}))
+
+
+def test_another_schema_version_is_refused() -> None:
+    with pytest.raises(ValidationError, match="must have schema version 1, but trial 0 has 2"):
+        TrialRecord.model_validate(plain(make_record(0), schema_version=2))
+
+
+def test_a_complete_trial_needs_scores() -> None:
+    with pytest.raises(ValidationError, match="a complete trial must have scores and finished_at"):
+        TrialRecord.model_validate(plain(make_record(0), scores=None))
+
+
+@pytest.mark.parametrize("status", [TrialStatus.FAILED, TrialStatus.INFEASIBLE])
+def test_a_trial_without_a_network_must_say_why(status: TrialStatus) -> None:
+    with pytest.raises(ValidationError, match=f"a trial that is {status} must say why"):
+        TrialRecord.model_validate(plain(make_record(0), status=status, reason=None))
+
+
+def test_kept_counts_outside_their_group_are_refused() -> None:
+    with pytest.raises(ValidationError, match="every group must keep 1 to all of its channels"):
+        TrialRecord.model_validate(plain(make_record(0), kept={"layer1.0.conv1": (0, 16)}))
+
+
+def test_a_network_over_its_budget_is_not_feasible() -> None:
+    record = record_with(0, 0.9, 500, 50)
+    assert record.is_feasible
+    assert record.model_copy(update={"limits": {"macs": 500}}).is_feasible
+    assert not record.model_copy(update={"limits": {"macs": 499}}).is_feasible
+    assert not record.model_copy(update={"limits": {"params": 49}}).is_feasible
+
+
+def test_a_violated_constraint_makes_a_trial_infeasible() -> None:
+    record = record_with(0, 0.9, 500, 50)
+    assert record.model_copy(update={"constraint_values": {"accuracy": 0.0}}).is_feasible
+    assert not record.model_copy(update={"constraint_values": {"accuracy": 0.01}}).is_feasible
+
+
+def test_study_refuses_unknown_objectives_and_names_the_known_ones() -> None:
+    with pytest.raises(
+        ValidationError, match=r"unknown objectives \['energy'\]. Known objectives: accuracy,"
+    ):
+        StudyRecords(study="s", objectives={"energy": "minimize"}, created_at=0, updated_at=0, version="0")
+
+
+def test_study_refuses_two_trials_with_one_number() -> None:
+    with pytest.raises(ValidationError, match="trial numbers of study 's' must be unique"):
+        StudyRecords(
+            study="s",
+            created_at=START,
+            updated_at=START,
+            version="0",
+            records=(make_record(1), make_record(1)),
+        )
+
+
+def test_links_that_are_no_web_address_are_refused() -> None:
+    with pytest.raises(ValidationError, match="run_url_base must start with http"):
+        StudyRecords(study="s", created_at=0, updated_at=0, version="0", run_url_base="javascript:alert(1)//")
+
+
+def test_run_url_joins_base_and_run_id() -> None:
+    study = make_study(2, linked=True)
+    assert study.run_url(1) == f"http://127.0.0.1:5000/#/experiments/1/runs/{1:032x}"
+    assert study.run_url(7) is None
+    assert make_study(2).run_url(1) is None
+
+
+def test_study_survives_json() -> None:
+    study = make_study(20, linked=True)
+    assert StudyRecords.model_validate_json(study.model_dump_json()) == study

@@ -1,0 +1,144 @@
+"""``prunefront pick`` on studies that are on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from reports.records import TrialStatus
+from search.cli import app
+from search.commands.pick import PICKS_FILE, read_pick
+from search.study_folder import StudyFolder
+from tests.reports_tests.synthetic import make_record, record_with, staircase
+from tests.search_tests.stored_studies import store_study
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def stairs(tmp_path: Path) -> StudyFolder:
+    """Ten networks on the front: 10 % to 82 % of the MACs and params, 50 % to 86 % accurate."""
+    return store_study(tmp_path, staircase(10))
+
+
+def pick(folder: StudyFolder, *options: str) -> Result:
+    return runner.invoke(app, ["pick", folder.study, "--storage", str(folder.root), *options])
+
+
+def picked(result: Result) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("options", "trial"),
+    [
+        (["--max-flops", "40%"], 3),
+        (["--max-flops", "0.4"], 3),
+        (["--max-flops", "340K"], 3),
+        (["--max-params", "0.05M"], 5),
+        (["--max-flops", "60%", "--max-params", "30%"], 2),
+        (["--min-accuracy", "70%"], 5),
+        ([], 9),
+    ],
+)
+def test_the_most_accurate_within_the_limits_is_picked_or_the_cheapest_that_is_accurate_enough(
+    stairs: StudyFolder, options: list[str], trial: int
+) -> None:
+    result = pick(stairs, *options, "--json")
+    assert result.exit_code == 0, result.output
+    assert picked(result)["trial"] == trial
+
+
+def test_the_knee_lies_where_the_front_bends(tmp_path: Path) -> None:
+    bend = [record_with(0, 0.5, 100_000, 10_000), record_with(1, 0.9, 200_000, 20_000)]
+    folder = store_study(tmp_path, [*bend, record_with(2, 0.91, 900_000, 90_000)])
+    assert picked(pick(folder, "--knee", "--json"))["trial"] == 1
+
+
+def test_a_pick_is_remembered_for_export(stairs: StudyFolder) -> None:
+    assert pick(stairs, "--max-flops", "40%").exit_code == 0
+    assert read_pick(stairs) == 3
+    remembered = json.loads((stairs.path / PICKS_FILE).read_text(encoding="utf-8"))
+    assert (remembered["rule"], remembered["limits"]["max_flops"]) == ("best_under", "40%")
+
+
+def test_a_person_reads_why_the_runners_up_the_price_and_the_next_command(stairs: StudyFolder) -> None:
+    text = pick(stairs, "--max-flops", "40%").stdout
+    assert text.startswith("Trial 3 has the highest validation accuracy")
+    assert "62.0% (59.0% - 65.0%) on 1,000 validation images" in text
+    assert "340K, 34.0% of the dense network" in text
+    assert "Next best:\n  trial 2: " in text
+    assert "What the limits cost:\n" in text
+    assert text.rstrip().endswith(f"prunefront export tiny picked --storage {stairs.root}")
+
+
+def test_json_is_all_there_is_on_stdout(stairs: StudyFolder) -> None:
+    found = picked(pick(stairs, "--max-flops", "40%", "--json"))
+    assert found["macs_share"] == pytest.approx(0.34)
+    assert [one["trial"] for one in found["runners_up"]] == [2, 1, 0]
+    assert found["prices"][0]["limit"] == "max_macs"
+    assert found["export_command"].startswith("prunefront export tiny picked")
+
+
+def test_when_nothing_fits_the_nearest_misses_are_shown_and_the_exit_code_is_1(stairs: StudyFolder) -> None:
+    result = pick(stairs, "--max-flops", "5%")
+    assert result.exit_code == 1
+    assert "None of the 10 networks" in result.stdout
+    assert (
+        "Nearest:\n  Trial 0: 50.0K FLOPs (MACs) too many. It has 50.0% (46.9% - 53.1%), 100K"
+        in result.stdout
+    )
+    assert not (stairs.path / PICKS_FILE).exists()
+
+
+def test_when_nothing_fits_json_says_so_and_an_earlier_pick_stays(stairs: StudyFolder) -> None:
+    pick(stairs, "--knee")
+    before = read_pick(stairs)
+    result = pick(stairs, "--max-flops", "5%", "--json")
+    assert (result.exit_code, picked(result)["trial"], len(picked(result)["nearest"])) == (1, None, 3)
+    assert read_pick(stairs) == before
+
+
+def test_trials_that_failed_or_still_run_are_never_picked(tmp_path: Path) -> None:
+    statuses = [TrialStatus.FAILED, TrialStatus.INFEASIBLE, TrialStatus.RUNNING]
+    folder = store_study(
+        tmp_path, [make_record(number, status=status) for number, status in enumerate(statuses)]
+    )
+    result = pick(folder, "--knee")
+    assert result.exit_code == 1
+    assert "no complete and feasible trial yet" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--max-flops", "cheap"], "the largest macs must be a share such as 40% or an amount such as 20M"),
+        (["--min-accuracy", "92"], "the lowest accuracy must be written as 92% or 0.92"),
+        (["--max-params", "-1"], "the largest params must be a share"),
+    ],
+)
+def test_a_limit_that_cannot_be_read_is_refused(
+    stairs: StudyFolder, options: list[str], problem: str
+) -> None:
+    result = pick(stairs, *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"error: {problem}")
+
+
+def test_export_of_picked_before_any_pick_says_what_to_type(stairs: StudyFolder) -> None:
+    with pytest.raises(
+        ValueError, match=r"must be picked, but none is; choose one first.*prunefront pick tiny --knee"
+    ):
+        read_pick(stairs)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"trial": null}', "{"])
+def test_a_spoilt_file_of_picks_is_refused(stairs: StudyFolder, content: str) -> None:
+    (stairs.path / PICKS_FILE).write_text(content)
+    with pytest.raises(ValueError, match=r"picks.json must name a trial, but does not"):
+        read_pick(stairs)

@@ -1,0 +1,131 @@
+"""``prunefront status`` and ``report`` on studies that are on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from reports.fronts import find_front
+from reports.records import TrialStatus
+from search.cli import app
+from search.driver_presence import is_driven
+from search.study_folder import StudyFolder
+from search.study_status import StudyStatus, status_lines
+from tests.reports_tests.synthetic import make_record, make_study, staircase, study_of
+from tests.search_tests.stored_studies import store_study
+
+runner = CliRunner()
+
+MIXED = [
+    TrialStatus.COMPLETE,
+    TrialStatus.COMPLETE,
+    TrialStatus.FAILED,
+    TrialStatus.INFEASIBLE,
+    TrialStatus.RUNNING,
+    TrialStatus.COMPLETE,
+]
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> StudyFolder:
+    return store_study(tmp_path, [make_record(number, status=status) for number, status in enumerate(MIXED)])
+
+
+def status(folder: StudyFolder, *options: str) -> Result:
+    return runner.invoke(app, ["status", folder.study, "--storage", str(folder.root), *options])
+
+
+def test_status_shows_counts_front_reasons_and_how_to_go_on(mixed: StudyFolder) -> None:
+    result = status(mixed)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0] == "study tiny: 4 of 12 trials (3 complete, 1 infeasible, 1 failed, 1 running)"
+    assert lines[2].startswith("trial  accuracy")
+    assert lines[3].startswith("dense")
+    assert any(line.startswith("failed (1, such as trial 2): NonFiniteLossError") for line in lines)
+    assert any(line.startswith("infeasible (1, such as trial 3): the narrowest network") for line in lines)
+    assert lines[-1] == f"not running; go on with: prunefront resume tiny --storage {mixed.root}"
+
+
+def test_status_as_json_is_all_there_is_on_stdout(mixed: StudyFolder) -> None:
+    found = json.loads(status(mixed, "--json").stdout)
+    assert (found["trials_wanted"], found["trials_counted"], found["is_running"]) == (12, 4, False)
+    assert found["trials"] == {"complete": 3, "failed": 1, "infeasible": 1, "running": 1}
+    assert {one["trial"] for one in found["front"]} <= {0, 1, 5}
+    assert {one["trial"]: one["status"] for one in found["reasons"]} == {2: "failed", 3: "infeasible"}
+    assert 0 < found["hypervolume"] < 1
+
+
+def test_status_of_a_study_without_trials_says_so(tmp_path: Path) -> None:
+    result = status(store_study(tmp_path, []))
+    assert result.exit_code == 0
+    assert result.stdout.startswith("study tiny: 0 of 12 trials (none yet)\n\nno network is on the front yet")
+
+
+def test_status_reads_a_journal_whose_last_line_is_torn(mixed: StudyFolder) -> None:
+    with mixed.journal_path.open("ab") as journal:
+        journal.write(b'{"op_code": 5, "trial')
+    assert json.loads(status(mixed, "--json").stdout)["trials_counted"] == 4
+
+
+def test_status_writes_nothing(mixed: StudyFolder) -> None:
+    def content() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in mixed.root.rglob("*") if path.is_file()}
+
+    before = content()
+    status(mixed)
+    assert content() == before
+
+
+@pytest.mark.parametrize(
+    ("holder", "expected"),
+    [
+        ({"pid": os.getpid(), "host": socket.gethostname()}, True),
+        ({"pid": 2**22 + 1, "host": socket.gethostname()}, False),
+        ({"pid": os.getpid(), "host": "elsewhere"}, False),
+        ({}, False),
+        ([], False),
+    ],
+)
+def test_a_study_is_driven_while_the_process_that_locked_it_lives(
+    mixed: StudyFolder, holder: object, expected: bool
+) -> None:
+    mixed.lock_path.write_text(json.dumps(holder))
+    assert is_driven(mixed) is expected
+
+
+def test_a_study_that_was_never_locked_is_not_driven(mixed: StudyFolder) -> None:
+    assert not is_driven(mixed)
+
+
+def test_the_time_left_follows_the_pace_so_far() -> None:
+    study = study_of(staircase(10)).model_copy(update={"created_at": 0.0, "updated_at": 500.0})
+    running = StudyStatus(front=find_front(study), num_wanted=16, is_running=True, resume_command="")
+    assert running.seconds_left == 300
+    assert status_lines(running)[-1] == "running; about 5 min 0 s left"
+
+
+def test_a_study_with_all_its_trials_is_finished() -> None:
+    front = find_front(make_study(12))
+    finished = StudyStatus(front=front, num_wanted=12, is_running=False, resume_command="")
+    assert status_lines(finished)[-1] == "finished"
+    assert finished.seconds_left is None
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the libraries below MLflow deprecate each other
+def test_a_report_is_a_page_and_two_tables_also_in_mlflow(mixed: StudyFolder) -> None:
+    result = runner.invoke(app, ["report", "tiny", "--storage", str(mixed.root)])
+    assert result.exit_code == 0, result.output
+    page, front, trials = map(Path, result.stdout.split())
+    assert (page.parent, page.name) == (mixed.report_path, "report.html")
+    assert len(trials.read_text().splitlines()) == 1 + len(MIXED)
+    assert front.is_file()
+    copies = [path for path in (mixed.root / "mlruns").rglob("*") if path.is_file()]
+    assert {path.name for path in copies} == {page.name, front.name, trials.name}
+    assert any(path.read_bytes() == page.read_bytes() for path in copies)

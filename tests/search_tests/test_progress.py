@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from reports.records import StudyRecords, TrialRecord, TrialStatus
+from search.outcomes import ItemOutcome, OutcomeStatus
+from search.progress import LiveProgress, PlainProgress, SearchState, make_progress, trial_text
+from search.work_items import ItemKind, WorkItem
+from tests.reports_tests.synthetic import make_record, record_with, study_of
+
+DENSE = WorkItem(kind=ItemKind.STAGE, name="dense", key="d", number=0)
+TRIAL = WorkItem(kind=ItemKind.TRIAL, name="trial", key="t", number=5)
+
+
+def outcome(status: OutcomeStatus = OutcomeStatus.COMPLETE, reason: str | None = None) -> ItemOutcome:
+    return ItemOutcome(status=status, started_at=100.0, finished_at=112.0, reason=reason)
+
+
+def lasting(number: int, seconds: float) -> TrialRecord:
+    record = record_with(number, 0.9, 400_000, 40_000)
+    return record.model_copy(update={"started_at": 0.0, "finished_at": seconds})
+
+
+def empty() -> StudyRecords:
+    return study_of([])
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_time_left_is_what_trials_took_shared_among_slots() -> None:
+    clock = Clock()
+    state = SearchState(study_of([lasting(0, 10), lasting(1, 30)]), limit=8, slots=2, clock=clock)
+    assert state.left_s == 6 * 20 / 2
+    state.running[TRIAL] = clock.now - 15
+    assert state.left_s == (5 * 20 + 5) / 2
+    state.running[TRIAL] = clock.now - 50
+    assert state.left_s == 5 * 20 / 2
+
+
+def test_time_left_is_unknown_before_the_first_trial_and_zero_after_the_last() -> None:
+    assert SearchState(empty(), limit=8, slots=2).left_s is None
+    assert SearchState(study_of([lasting(0, 10)]), limit=1, slots=2).left_s == 0
+
+
+def test_the_summary_counts_what_the_limit_counts() -> None:
+    records = [
+        lasting(0, 10),
+        make_record(1, status=TrialStatus.FAILED),
+        make_record(2, status=TrialStatus.INFEASIBLE),
+    ]
+    state = SearchState(study_of(records), limit=12, slots=2)
+    assert state.summary() == "2 of 12 trials done, 1 failed, 1 infeasible, about 50.0 s left"
+
+
+def test_a_pipe_gets_a_line_per_event() -> None:
+    stream = io.StringIO()
+    clock = Clock()
+    progress = PlainProgress(
+        SearchState(empty(), limit=2, slots=1, clock=clock), Console(file=stream, width=40)
+    )
+    with progress:
+        clock.now += 75
+        progress.item_started(DENSE)
+        progress.item_finished(DENSE, outcome())
+        progress.item_finished(DENSE, outcome(OutcomeStatus.FAILED, "the loss is [nan]"))
+        progress.item_finished(TRIAL, outcome())
+        progress.trial_finished(lasting(0, 10))
+        progress.trial_finished(make_record(1, status=TrialStatus.FAILED))
+    assert stream.getvalue().splitlines() == [
+        "  1:15  stage dense built in 12.0 s",
+        "  1:15  stage dense failed: the loss is [nan]",
+        "  1:15  trial 0 complete: accuracy 90.0%, 400K FLOPs (MACs) (40.0% of dense), 40.0K params (40.0%) "
+        "[1 of 2 trials done, about 10.0 s left]",
+        f"  1:15  {trial_text(make_record(1, status=TrialStatus.FAILED))} [2 of 2 trials done, 1 failed]",
+    ]
+
+
+def test_a_terminal_gets_a_view_with_what_runs_and_the_front() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=120, color_system=None)
+    state = SearchState(empty(), limit=4, slots=2)
+    progress = make_progress(state, console)
+    assert isinstance(progress, LiveProgress)
+    with progress:
+        progress.item_started(DENSE)
+        progress.item_started(TRIAL)
+        progress.trial_finished(lasting(0, 10))
+        console.print(progress._draw())
+    shown = stream.getvalue()
+    assert "1 of 4 trials done" in shown
+    assert "stage dense (" in shown
+    assert "trial 5 (" in shown
+    assert "FLOPs (MACs)" in shown
+    assert "90.0%" in shown
+
+
+@pytest.mark.parametrize("status", [TrialStatus.FAILED, TrialStatus.INFEASIBLE])
+def test_what_went_wrong_stays_on_the_screen(status: TrialStatus) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=300, color_system=None)
+    with LiveProgress(SearchState(empty(), limit=4, slots=2), console) as progress:
+        progress.trial_finished(make_record(1, status=status))
+        progress.item_finished(DENSE, outcome(OutcomeStatus.FAILED, "no memory"))
+    assert trial_text(make_record(1, status=status)) in stream.getvalue()
+    assert "stage dense failed: no memory" in stream.getvalue()
+
+
+def test_output_that_is_no_terminal_is_plain() -> None:
+    console = Console(file=io.StringIO(), force_terminal=False)
+    assert isinstance(make_progress(SearchState(empty(), limit=1, slots=1), console), PlainProgress)

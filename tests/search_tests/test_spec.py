@@ -1,0 +1,272 @@
+"""The spec: what it means, that it survives the study folder, and that every problem is one line that helps."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pruning_core.errors import InvalidSettingsError
+from reports.objectives import Direction
+from search.spec import SearchSpec, dump_spec, load_spec
+
+SPEC = """\
+study: tiny
+run:
+  seed: 1
+search:
+  budgets.macs: {low: 0.3, high: 0.8}
+  saliency.num_basis: {choices: [1, 2, 4]}
+"""
+
+
+def load(folder: Path, text: str, *overrides: str) -> SearchSpec:
+    path = folder / "spec.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_spec(path, overrides)
+
+
+def test_a_short_spec_has_the_documented_defaults(tmp_path: Path) -> None:
+    spec = load(tmp_path, SPEC)
+    assert spec.objectives == {
+        "accuracy": Direction.MAXIMIZE,
+        "macs": Direction.MINIMIZE,
+        "params": Direction.MINIMIZE,
+    }
+    assert (spec.sampler.name, spec.scheduler.name, spec.limits.trials) == ("tpe", "none", 40)
+    assert spec.storage.path == "./results"
+    assert list(spec.space.distributions) == ["budgets.macs", "saliency.num_basis"]
+
+
+def test_a_searched_value_wins_over_the_runs_own(tmp_path: Path) -> None:
+    spec = load(tmp_path, SPEC, "run.budgets={macs: 0.9, params: 0.7}")
+    budgets = spec.make_config({"budgets.macs": 0.4}).budgets
+    assert (str(budgets.macs), str(budgets.params)) == ("0.4", "0.7")
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "",
+        "constraints: {accuracy: '>= 90%', params: '<= 0.3M', macs: '<= 50%'}\n",
+        "objectives: {accuracy: maximize, params: minimize}\n",
+        "first: [{budgets.macs: 50%}, {saliency.num_basis: 2}]\nlimits: {hours: 0.5}\n",
+        "sampler: {name: nsga2, seed: 3}\nresources: {slots: 2}\nstorage: {path: /tmp/elsewhere}\n",
+    ],
+)
+def test_a_dumped_spec_reads_back_the_same(tmp_path: Path, extra: str) -> None:
+    spec = load(tmp_path, SPEC + extra)
+    again = load(tmp_path, dump_spec(spec))
+    assert again == spec
+    assert again.make_config({"budgets.macs": 0.4}) == spec.make_config({"budgets.macs": 0.4})
+
+
+def test_a_default_budget_that_gave_way_still_gives_way_after_a_dump(tmp_path: Path) -> None:
+    spec = load(tmp_path, SPEC.replace("budgets.macs", "budgets.params"))
+    again = load(tmp_path, dump_spec(spec))
+    assert again.make_config({"budgets.params": 0.4}).budgets.macs is None
+
+
+def test_a_dumped_spec_writes_every_default_out(tmp_path: Path) -> None:
+    text = dump_spec(load(tmp_path, SPEC))
+    for key in ("dense_training:", "num_basis: 1", "trials: 40", "optuna: null"):
+        assert key in text
+
+
+# ---- overrides
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("run.seed=3", lambda spec: spec.run.seed == 3),
+        (
+            "run.fine_tuning.distillation.weight=0.25",
+            lambda spec: spec.run.fine_tuning.distillation.weight == 0.25,
+        ),
+        ("storage.path=elsewhere", lambda spec: spec.storage.path == "elsewhere"),
+        ("study=other", lambda spec: spec.study == "other"),
+        (
+            "search.budgets.macs={low: .3, high: .6}",
+            lambda spec: spec.space.distributions["budgets.macs"].high == 0.6,
+        ),
+        ("search.budgets.macs.low=0.5", lambda spec: spec.space.distributions["budgets.macs"].low == 0.5),
+        ("search.gates.steps={low: 10, high: 20}", lambda spec: "gates.steps" in spec.space.distributions),
+        ("search.saliency.num_basis=null", lambda spec: list(spec.space.distributions) == ["budgets.macs"]),
+        ("constraints.params=<= 0.3M", lambda spec: spec.constraints == {"params": "<= 0.3M"}),
+        ("first=[{budgets.macs: 0.5}]", lambda spec: spec.fixed_points == ({"budgets.macs": 0.5},)),
+        ("run.budgets.params=20K", lambda spec: str(spec.run.budgets.params) == "20000"),
+    ],
+)
+def test_an_override_changes_its_key(
+    tmp_path: Path, override: str, expected: Callable[[SearchSpec], bool]
+) -> None:
+    assert not expected(load(tmp_path, SPEC))
+    assert expected(load(tmp_path, SPEC, override))
+
+
+def test_of_two_overrides_the_later_wins(tmp_path: Path) -> None:
+    assert load(tmp_path, SPEC, "run.seed=3", "run.seed=4").run.seed == 4
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("run.seed", r"command line: an override must look like run.seed=3, but got 'run.seed'"),
+        ("=3", "an override must look like"),
+        ("run..seed=3", "an override must look like"),
+        ("run.seed=[1", "command line: 'run.seed=.*must be YAML"),
+        ("run.seed={a: 1, a: 2}", "'a' must be given once"),
+        ("study.name=x", "'study.name' cannot be set, because 'study' is 'tiny', not a section"),
+        ("run.sed=3", "command line: 'run.sed': unknown key. Did you mean seed?"),
+        ("run.seed=x", "command line: 'run.seed': .*integer.*but got 'x'"),
+        ("search.budgets.macs.low=0.9", "command line: 'search.budgets.macs': low < high must hold"),
+        (
+            "search.budgets.mac={low: 0.1, high: 0.2}",
+            "command line: 'search.budgets.mac': .*Did you mean budgets.macs",
+        ),
+    ],
+)
+def test_a_wrong_override_is_blamed_on_the_command_line(tmp_path: Path, override: str, problem: str) -> None:
+    with pytest.raises(InvalidSettingsError, match=problem):
+        load(tmp_path, SPEC, override)
+
+
+# ---- problems in the file
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "spec.yaml: must be a YAML mapping such as 'study: my-search', but got an empty file"),
+        ("- a\n", "must be a YAML mapping .*but got list"),
+        ("a: b: c\n", "spec.yaml:1: must be YAML"),
+        ("study: a\n\t- b\n", "spec.yaml:2: must be YAML"),
+        ("study: a\n---\nstudy: b\n", "must be YAML, but: .*another document"),
+        ("study: 2026-13-45\n", "must be YAML, but: month must be in 1..12"),
+        (SPEC + "study: b\n", "spec.yaml:7: 'study' must be given once, but is on line 1 already"),
+        (SPEC + "3: b\n", "spec.yaml:7: keys must be text, but got '3'; put it in quotes"),
+        ("search: {seed: {choices: [1]}}\n", "spec.yaml: 'study': field required"),
+        ("study: tiny\n", "spec.yaml: 'search': field required"),
+        ("study: tiny\nsearch: {}\n", "spec.yaml:2: 'search': at least one field must vary"),
+        (SPEC + "typo: 1\n", "spec.yaml:7: 'typo': unknown key. Known keys there: constraints, first,"),
+        (SPEC + "limit: {trials: 2}\n", "spec.yaml:7: 'limit': unknown key. Did you mean limits?"),
+        (SPEC + "limits: {trials: 0}\n", "'limits.trials': .*greater than or equal to 1, but got 0"),
+        (SPEC + "limits: {trails: 2}\n", "'limits.trails': unknown key. Did you mean trials"),
+        (SPEC + "resources: {slots: 0}\n", "'resources.slots': .*but got 0"),
+        (SPEC.replace("seed: 1", "sed: 1"), "spec.yaml:3: 'run.sed': unknown key. Did you mean seed?"),
+        (SPEC.replace("seed: 1", "budgets: {macs: 1.5}"), "spec.yaml:3: 'run.budgets.macs': .*but got 1.5"),
+        (SPEC.replace("low: 0.3", "low: 0"), "spec.yaml:5: 'search.budgets.macs': 0 is not allowed"),
+        (SPEC.replace("[1, 2, 4]", "[1, 8]"), "spec.yaml:6: 'search.saliency.num_basis': 8 is not allowed"),
+        (
+            SPEC.replace("choices", "choice"),
+            "spec.yaml:6: 'search.saliency.num_basis.choice': unknown key. Did you",
+        ),
+        (SPEC.replace("num_basis", "num_bases"), "spec.yaml:6: .*Did you mean saliency.num_basis"),
+        (
+            SPEC + "sampler: {name: cmaes}\n",
+            "unknown sampler 'cmaes'. Known samplers: nsga2, nsga3, qmc, random, tpe",
+        ),
+        (
+            SPEC + "scheduler: {name: successive_halving}\n",
+            "'scheduler.name': successive_halving is not built yet",
+        ),
+        (SPEC + "scheduler: {name: fifo}\n", "'scheduler.name': must be none .*but got 'fifo'"),
+        (SPEC + "storage: {optuna: 'postgresql://db'}\n", "'storage.optuna': .*not built yet"),
+        (SPEC + "storage: {mlflow: mlruns}\n", "'storage.mlflow': must be the address of an MLflow server"),
+        (SPEC + "objectives: {accuracy: maximize, latency_ms: minimize}\n", "latency_ms is not built yet"),
+        (
+            SPEC + "objectives: {accuracy: maximize, size: minimize}\n",
+            "unknown quantity; known are accuracy, macs",
+        ),
+        (
+            SPEC + "objectives: {accuracy: minimize, macs: minimize}\n",
+            "'objectives.accuracy': must be maximize",
+        ),
+        (
+            SPEC + "objectives: {accuracy: maximize}\n",
+            "must hold accuracy and at least one of macs and params",
+        ),
+        (SPEC + "objectives: {macs: minimize, params: minimize}\n", "must hold accuracy and at least"),
+        (
+            SPEC + "constraints: {latency_ms: '<= 2.0'}\n",
+            "'constraints.latency_ms': latency_ms is not built yet",
+        ),
+        (SPEC + "constraints: {params: '>= 2K'}\n", "'constraints.params': must look like <= 0.3M .*'>= 2K'"),
+        (SPEC + "constraints: {params: 2}\n", "'constraints.params': must look like <= 0.3M .*but got '2'"),
+        (SPEC + "constraints: {accuracy: '>= 90'}\n", "an accuracy is a share in .0, 1. or a percentage"),
+        (SPEC + "constraints: {accuracy: '<= 90%'}\n", "must look like >= 90%, but got"),
+        (SPEC + "first: [{budgets.macs: 0.9}]\n", "spec.yaml:7: 'first.0': 'budgets.macs' must be between"),
+        (
+            SPEC + "first:\n- {budgets.macs: 0.5}\n- {seed: 1}\n",
+            "spec.yaml:9: 'first.1': 'seed' does not vary",
+        ),
+    ],
+)
+def test_a_problem_in_the_file_is_told_in_one_line(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(InvalidSettingsError, match=problem) as caught:
+        load(tmp_path, text)
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path / "spec.yaml") in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../up", "a/b", ".hidden", "artifacts", "MLRUNS", "x" * 101])
+def test_a_study_name_that_cannot_be_a_folder_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidSettingsError, match="'study': must"):
+        load(tmp_path, SPEC.replace("tiny", f"'{name}'"))
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettingsError, match=r"missing.yaml: .*readable file, but: No such file"):
+        load_spec(tmp_path / "missing.yaml")
+    with pytest.raises(InvalidSettingsError, match="readable file, but: Is a directory"):
+        load_spec(tmp_path)
+    (tmp_path / "spec.yaml").write_bytes(b"study: \xff\n")
+    with pytest.raises(InvalidSettingsError, match="must be UTF-8 text"):
+        load_spec(tmp_path / "spec.yaml")
+
+
+def test_merged_keys_may_be_overwritten(tmp_path: Path) -> None:
+    text = SPEC + "sampler: {name: random, seed: 5}\n"
+    merged = (
+        text.replace("sampler: {", "sampler:\n  <<: {name: tpe}\n  ")
+        .replace(", seed", "\n  seed")
+        .rstrip("}\n")
+    )
+    assert load(tmp_path, merged) == load(tmp_path, text)
+
+
+# ---- paths
+
+
+def test_paths_of_the_run_are_relative_to_the_spec(tmp_path: Path) -> None:
+    text = SPEC.replace(
+        "seed: 1", "architecture: {checkpoint: weights/net.safetensors}\n  dataset: {root: ../data}"
+    )
+    run = load(tmp_path, text).run
+    assert run.architecture.checkpoint == str(tmp_path / "weights/net.safetensors")
+    assert run.dataset.root == str(tmp_path / "../data")
+
+
+def test_paths_in_overrides_are_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    spec = load(tmp_path, SPEC, "run.dataset.root=images", "run.architecture.checkpoint=~/net.pt")
+    assert spec.run.dataset.root == str(elsewhere / "images")
+    assert spec.run.architecture.checkpoint == str(Path.home() / "net.pt")
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        ("architecture: {name: my_nets:tiny}", True),
+        ("dataset: {name: my_data:load}", True),
+        ("architecture: {name: 'torchvision:resnet18'}", False),
+        ("seed: 1", False),
+    ],
+)
+def test_plug_ins_are_imported_from_the_folder_of_the_spec(tmp_path: Path, run: str, expected: bool) -> None:
+    spec = load(tmp_path, SPEC.replace("seed: 1", run))
+    assert spec.plug_ins == (str(tmp_path) if expected else None)

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from search.backend import BackendSettings, load_backend
+from search.outcomes import ItemOutcome, OutcomeStatus
+from search.work_items import ItemKind, WorkItem
+from search.worker import execute_item, pack_item, unpack_outcome
+from spaces import to_plain
+from tests.search_tests.synthetic_backend import (
+    BROKEN_SELECTOR,
+    BUG,
+    CRASHES,
+    FACTORY,
+    FULL_DISK,
+    times_run,
+)
+from tests.search_tests.synthetic_search import make_spec
+
+STAGES = ("dense", "predictor", "selector")
+
+
+def execute(
+    tmp_path: Path, seed: int = 0, share: float = 0.5, *, stages: tuple[str, ...] = STAGES
+) -> ItemOutcome:
+    settings = BackendSettings(factory=FACTORY, artifacts=str(tmp_path))
+    config = make_spec().make_config({"seed": seed, "budgets.macs": share})
+    plan = load_backend(settings).plan(config)
+    for stage in plan.stages:
+        if stage.name in stages:
+            item = WorkItem(kind=ItemKind.STAGE, name=stage.name, key=stage.key, number=0)
+            outcome = execute_item(item, to_plain(config), settings)
+            if outcome.status is not OutcomeStatus.COMPLETE:
+                return outcome
+    trial = WorkItem(kind=ItemKind.TRIAL, name="trial", key=plan.trial_key, number=0)
+    return execute_item(trial, to_plain(config), settings)
+
+
+def test_a_finished_trial_comes_back_with_its_result(tmp_path: Path) -> None:
+    outcome = execute(tmp_path)
+    assert outcome.status is OutcomeStatus.COMPLETE
+    assert outcome.result is not None
+    assert outcome.result["macs"] == 500_000
+    assert outcome.reason is None
+    assert outcome.pid > 0
+
+
+def test_what_is_finished_does_not_run_again(tmp_path: Path) -> None:
+    first, second = execute(tmp_path), execute(tmp_path)
+    assert set(times_run(tmp_path).values()) == {1}
+    assert first.result is not None
+    assert second.result is not None
+    assert first.result["macs"] == second.result["macs"]
+
+
+@pytest.mark.parametrize(
+    ("seed", "status", "reason"),
+    [
+        (CRASHES, OutcomeStatus.FAILED, "the loss of stage 'steer' must be finite, but got nan"),
+        (BUG, OutcomeStatus.FAILED, "RuntimeError: a bug"),
+        (BROKEN_SELECTOR, OutcomeStatus.FAILED, "the loss of stage 'selector' must be finite, but got nan"),
+        (
+            FULL_DISK,
+            OutcomeStatus.NO_STORAGE,
+            "the disk must have room for the results, but is full; free some and resume",
+        ),
+    ],
+)
+def test_a_worker_hands_back_what_went_wrong(
+    tmp_path: Path, seed: int, status: OutcomeStatus, reason: str
+) -> None:
+    outcome = execute(tmp_path, seed)
+    assert (outcome.status, outcome.reason, outcome.result) == (status, reason, None)
+    assert outcome.traceback is not None
+    assert "synthetic_backend.py" in outcome.traceback
+
+
+def test_a_backend_that_cannot_be_made_is_a_failure_too(tmp_path: Path) -> None:
+    settings = BackendSettings(factory="tests.no_such_module:create", artifacts=str(tmp_path))
+    item = WorkItem(kind=ItemKind.TRIAL, name="trial", key="k", number=0)
+    outcome = execute_item(item, to_plain(make_spec().run), settings)
+    assert outcome.status is OutcomeStatus.FAILED
+    assert outcome.reason == "ModuleNotFoundError: No module named 'tests.no_such_module'"
+
+
+def test_outcomes_survive_the_way_to_the_driver(tmp_path: Path) -> None:
+    outcome = execute(tmp_path)
+    report = {"num_items": 1, "outcome": json.dumps(outcome.to_plain()), "trial_id": "x"}
+    assert unpack_outcome(report) == outcome
+
+
+def test_items_are_sent_as_json(tmp_path: Path) -> None:
+    item = WorkItem(kind=ItemKind.STAGE, name="dense", key="k", number=4)
+    settings = BackendSettings(factory=FACTORY, artifacts=str(tmp_path))
+    config = to_plain(make_spec().run)
+    (packed,) = pack_item(item, config, settings).values()
+    sent = json.loads(packed)
+    assert WorkItem.from_plain(sent["item"]) == item
+    assert BackendSettings(**sent["backend"]) == settings
+    assert sent["config"] == config
+
+
+def test_a_process_keeps_its_backend(tmp_path: Path) -> None:
+    settings = BackendSettings(factory=FACTORY, artifacts=str(tmp_path))
+    assert load_backend(settings) is load_backend(BackendSettings(factory=FACTORY, artifacts=str(tmp_path)))
