@@ -39,13 +39,18 @@ def make_config(args: argparse.Namespace, seed: int, variant: str) -> PruningCon
     return load_config(
         {
             "architecture": {"name": args.architecture},
-            "dataset": {"name": "npz", "root": str(args.data), "train_images": args.images},
+            "dataset": {"name": "npz", "root": str(args.data), "train_images": args.images, "validation_share": 0.2},
             "dense_training": {"epochs": args.dense_epochs},
             "dense_seed": seed,
             "seed": seed,
             "budgets": {"macs": args.macs},
             "channels": {"scope": args.scope},
-            "saliency": {"num_basis": args.num_basis, "seed": seed},
+            "saliency": {
+                "num_basis": args.num_basis,
+                "seed": seed,
+                "predictor": {"epochs": args.predictor_epochs},
+                "selector": {"epochs": args.selector_epochs},
+            },
             "gates": {"steps": args.gate_steps, **changes.get("gates", {})},
             "loss_weights": {"steering": args.steering, **changes.get("loss_weights", {})},
         }
@@ -124,18 +129,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--store", type=Path, default=Path("results/artifacts"))
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     parser.add_argument("--architecture", default="cifar_resnet20")
-    parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--dense-epochs", type=int, default=12)
+    parser.add_argument("--images", type=int, default=8_000)
+    parser.add_argument("--dense-epochs", type=int, default=15)
+    parser.add_argument("--predictor-epochs", type=int, default=5)
+    parser.add_argument("--selector-epochs", type=int, default=3)
     parser.add_argument("--macs", type=float, default=0.5)
     parser.add_argument("--scope", default="inner")
     parser.add_argument("--num-basis", type=int, default=1)
-    parser.add_argument("--gate-steps", type=int, default=300)
+    parser.add_argument("--gate-steps", type=int, default=200)
     parser.add_argument("--steering", type=float, default=1.0)
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     args.command = (
         f"--data cifar10.npz --architecture {args.architecture} --images {args.images} "
-        f"--dense-epochs {args.dense_epochs} --macs {args.macs} --scope {args.scope} "
+        f"--dense-epochs {args.dense_epochs} --predictor-epochs {args.predictor_epochs} "
+        f"--selector-epochs {args.selector_epochs} --macs {args.macs} --scope {args.scope} "
         f"--num-basis {args.num_basis} --gate-steps {args.gate_steps} --steering {args.steering}"
     )
     store = ArtifactStore(args.store)

@@ -259,7 +259,9 @@ class GatesConfig(Settings):
     P(open) = 1 - exp(-exp(logit + base))).
     ``temperature`` falls log-linearly to ``final_temperature``. ``hard_forward``: 0/1 gates with straight-through
     gradients in training. ``num_images``: size of the stratified set of training images, without augmentation
-    (null: all). ``budget_term``: ``one_sided`` is zero below the budget (the paper); ``two_sided`` pulls back.
+    (null: all). ``budget_term``: ``one_sided`` is zero below the budget (the paper); ``two_sided`` pulls back; ``lagrangian``
+    has a multiplier per budget: an integral that moves by ``dual_rate`` times the excess each step, plus
+    ``dual_damping`` times the excess.
     ``budget_widths``: its cost is that of the ``expected`` widths, or of an independent ``sampled`` 0/1 draw (the
     paper's; gumbel noise needs it, because its open probability is flat at the start).
     ``task_loss``: cross-entropy with the label, or distillation from the dense network. ``targets``: ``dense`` keeps
@@ -275,11 +277,13 @@ class GatesConfig(Settings):
     final_temperature: PositiveFloat = 0.4
     hard_forward: bool = False
     num_images: PositiveInt | None = 2500
-    steps: PositiveInt = 500
+    steps: PositiveInt = 300
     batch_size: PositiveInt = 128
-    learning_rate: PositiveFloat = 0.02
+    learning_rate: PositiveFloat = 0.1
     weight_decay: NonNegativeFloat = 1e-3
-    budget_term: Literal["one_sided", "two_sided"] = "two_sided"
+    budget_term: Literal["one_sided", "two_sided", "lagrangian"] = "lagrangian"
+    dual_rate: NonNegativeFloat = 0.02
+    dual_damping: NonNegativeFloat = 5.0
     budget_widths: Literal["expected", "sampled"] = "expected"
     task_loss: Literal["cross_entropy", "distillation"] = "cross_entropy"
     targets: Literal["dense", "shuffled"] = "dense"

@@ -31,7 +31,7 @@ from pruning_core.config import PruningConfig
 from pruning_core.data import Batch, DataSplits, iterate_batches
 from pruning_core.errors import UnsupportedNetworkError
 
-__all__ = ["NetworkCheck", "RemovalCheck", "check_network"]
+__all__ = ["NetworkCheck", "RemovalCheck", "check_network", "load_dense_weights"]
 
 _NUM_IMAGES = 8
 
@@ -94,11 +94,22 @@ def check_network(config: PruningConfig, data: DataSplits) -> NetworkCheck:
     )
 
 
-def _build(config: PruningConfig, data: DataSplits) -> nn.Module:
+def load_dense_weights(config: PruningConfig, data: DataSplits) -> nn.Module:
+    """Build a run's dense network, with the weights that its settings name; random ones if they name none.
+
+    Raises:
+        InvalidCheckpointError: The weights are for another network.
+        UnsupportedNetworkError: An attention model.
+    """
     network = build_network(config.architecture, num_classes=data.num_classes, in_channels=data.in_channels)
     if config.architecture.checkpoint is not None:
         load_checkpoint(network, Path(config.architecture.checkpoint), architecture=config.architecture.name)
-    elif config.architecture.weights is None:
+    return network
+
+
+def _build(config: PruningConfig, data: DataSplits) -> nn.Module:
+    network = load_dense_weights(config, data)
+    if config.architecture.checkpoint is None and config.architecture.weights is None:
         _randomise_normalisation(network)
     return network.eval()
 

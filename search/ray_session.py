@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -161,4 +163,15 @@ class _StepCallback(tune.Callback):
 def _temporary_folder() -> Path:
     """Make a folder with a short name: Ray's sockets lie in it, and their paths are limited to about 100 bytes."""
     short = Path("/tmp")  # noqa: S108 - made with mkdtemp, for this user only
-    return Path(tempfile.mkdtemp(prefix="prunefront-", dir=short if os.access(short, os.W_OK) else None))
+    parent = short if os.access(short, os.W_OK) else Path(tempfile.gettempdir())
+    this_host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+    _remove_left_behind(parent, f"pf-{this_host}-")
+    return Path(tempfile.mkdtemp(prefix=f"pf-{this_host}-{os.getpid()}-", dir=parent))
+
+
+def _remove_left_behind(parent: Path, prefix: str) -> None:
+    """Remove the folders of drivers of this machine that were killed."""
+    for folder in parent.glob(f"{prefix}*-*"):
+        pid = folder.name.removeprefix(prefix).partition("-")[0]
+        if pid.isdecimal() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(folder, ignore_errors=True)

@@ -41,6 +41,8 @@ class EndReason:
     patience_s: float
 
 
+_WORKERS_START_S = 10.0
+
 FINISHED = EndReason("finished", "FINISHED", 60.0)
 INTERRUPTED = EndReason("interrupted", "KILLED", 5.0)
 FAILED = EndReason("failed", "FAILED", 5.0)
@@ -79,7 +81,8 @@ class SearchSession:
         )
         self.progress = make_progress(self._state, console)
         self.address: StudyAddress = address_of(spec, folder, study.attributes)
-        self._writer = TrackingWriter(partial(open_projection, self.address, study.attributes["facts"]))
+        connect = partial(open_projection, self.address, study.attributes["facts"])
+        self._writer = TrackingWriter(connect, start_delay_s=_WORKERS_START_S)
         self._timeline = Timeline(folder.timeline_path)
         time_limit_s = None
         if spec.limits.hours is not None:

@@ -30,7 +30,7 @@ class StudyStatus:
     @property
     def num_counted(self) -> int:
         """Trials that ended and count towards the limit: complete or failed."""
-        counted = (TrialStatus.COMPLETE, TrialStatus.FAILED, TrialStatus.STOPPED)
+        counted = (TrialStatus.COMPLETE, TrialStatus.FAILED)
         return sum(record.status in counted for record in self.front.study.records)
 
     @property

@@ -89,11 +89,15 @@ class TrackingWriter:
 
     Args:
         connect: Makes the projection, in the thread; tried again when it fails.
+        start_delay_s: Wait before connecting, which keeps a core busy for seconds: workers start at the same time.
         first_delay_s: Wait after the first failure; doubles with every further one.
     """
 
-    def __init__(self, connect: Callable[[], Projection], *, first_delay_s: float = 1.0) -> None:
+    def __init__(
+        self, connect: Callable[[], Projection], *, start_delay_s: float = 0.0, first_delay_s: float = 1.0
+    ) -> None:
         self._connect = connect
+        self._start_delay_s = start_delay_s
         self._first_delay_s = first_delay_s
         self._changed = threading.Condition()
         self._pending: tuple[StudyRecords, str | None] | None = None
@@ -127,7 +131,7 @@ class TrackingWriter:
 
     def _run(self) -> None:
         projection: Projection | None = None
-        delay_s = 0.0
+        delay_s, retry_s = self._start_delay_s, 0.0
         while (job := self._next_job(delay_s)) is not None:
             try:
                 projection = projection or self._connect()
@@ -135,10 +139,11 @@ class TrackingWriter:
             except Exception as error:  # noqa: BLE001 - whatever ails MLflow, the search goes on
                 self.problem = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
                 self._put_back(job)
-                delay_s = min(max(2 * delay_s, self._first_delay_s), _LONGEST_DELAY_S)
+                retry_s = min(max(2 * retry_s, self._first_delay_s), _LONGEST_DELAY_S)
             else:
-                self.problem, delay_s = None, 0.0
+                self.problem, retry_s = None, 0.0
                 self._num_written = projection.num_written
+            delay_s = retry_s
 
     def _next_job(self, delay_s: float) -> tuple[StudyRecords, str | None] | None:
         """Wait for records; None when all are written, or there is no patience left."""

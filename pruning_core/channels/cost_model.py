@@ -1,7 +1,7 @@
 """The cost of a network as an exact polynomial in the kept counts of its channel groups.
 
-A layer costs (inputs x outputs x kernel x places); inputs and outputs are linear in the kept counts, so the whole
-network is c^T A c + b^T c + constant. At whole counts that is what a counter finds on the physically slim network.
+A layer costs (inputs x outputs x kernel x places); inputs and outputs are linear in the kept counts c, so the whole
+network is (c^T Q c) / 2 + b^T c + constant. At whole counts a counter finds the same on the slim network.
 
 Shape suffixes used in this file:
     G  channel groups
@@ -66,8 +66,9 @@ class LayerCost:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Polynomial:
-    """c^T ``quadratic_GG`` c + ``linear_G`` . c + ``constant``, in whole numbers; ``quadratic_GG`` is symmetric
-    but for the factor 2 that it carries: the value is (c^T Q c) / 2 + ...
+    """(c^T ``quadratic_GG`` c) / 2 + ``linear_G`` . c + ``constant``, in whole numbers.
+
+    ``quadratic_GG`` is symmetric, so that ``quadratic_GG`` c + ``linear_G`` is the gradient.
     """
 
     quadratic_GG: npt.NDArray[np.int64]

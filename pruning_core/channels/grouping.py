@@ -10,8 +10,10 @@ from __future__ import annotations
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import torch
 import torch_pruning
 from torch import Tensor, nn
 from torch_pruning.ops import OPTYPE
@@ -27,6 +29,8 @@ from pruning_core.channels.tapping import TappedNetwork, tap_name
 from pruning_core.errors import InvalidSettingsError, UnsupportedNetworkError
 
 
+@torch.inference_mode(mode=False)  # torch_pruning reads the graph that autograd records
+@torch.enable_grad()
 def find_channel_groups(
     network: nn.Module, input_shape: tuple[int, int, int], *, scope: str, taps: Sequence[str] = ()
 ) -> ChannelGraph:
@@ -78,8 +82,9 @@ def _link_positions(tapped: TappedNetwork, trace: LayerTrace, images_NCHW: Tenso
     layers = {module: name for name, module in tapped.network.named_modules() if name in shapes}
     layers |= {lateral: tap_name(tap) for tap, lateral in tapped.laterals()}
     recorder = _Recorder(links, dict(widths), layers)
-    for found in _dependents(tapped, images_NCHW, shapes, recorder.knows):
-        recorder.record(found)
+    with _tracing():
+        for found in _dependents(tapped, images_NCHW, shapes, recorder.knows):
+            recorder.record(found)
     return links
 
 
@@ -150,17 +155,23 @@ def _dependents(
     is_known: Callable[[str], bool],
 ) -> Iterator[_Dependent]:
     """Ask torch_pruning what hangs together with the output channels of every convolution and linear layer."""
+    dependencies = torch_pruning.DependencyGraph().build_dependency(
+        tapped, images_NCHW, forward_fn=lambda model, images: model(images), verbose=False
+    )
+    for name, shape in shapes.items():
+        if shape.weighs_inputs and not is_known(name):
+            yield from _dependents_of(dependencies, tapped, name, shape)
+
+
+@contextmanager
+def _tracing() -> Iterator[None]:
+    """Turn whatever torch_pruning stumbles over, warnings too, into our error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            dependencies = torch_pruning.DependencyGraph().build_dependency(
-                tapped, images_NCHW, forward_fn=lambda model, images: model(images), verbose=False
-            )
-            for name, shape in shapes.items():
-                if shape.weighs_inputs and not is_known(name):
-                    yield from _dependents_of(dependencies, tapped, name, shape)
+            yield
         except (
-            ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, Warning
+            ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, Warning
         ) as error:  # fmt: skip
             raise UnsupportedNetworkError(
                 "the dependencies between the network's layers must be traceable by torch_pruning, but it failed with "

@@ -56,6 +56,7 @@ def project(
         InvalidSettingsError: A group is missing or unknown, or its scores are not one finite number per channel.
     """
     assert model.names == tuple(group.name for group in graph.groups), "model and graph are of one network"
+    assert limits, "a projection needs at least one budget"
     check_group_names(widths, model.names, "the wished widths")
     orders = _rank_channels(graph, scores)
     check_feasible(model, limits, channels)

@@ -32,7 +32,13 @@ from pruning_core.channels import CostModel, gate_map, gate_weights
 from pruning_core.channels.structures import ChannelGraph
 from pruning_core.config import GatesConfig, LossWeightsConfig
 from pruning_core.data import Batch, LabelledImages, Normalisation, iterate_batches
-from pruning_core.gating.budget_term import budget_term
+from pruning_core.gating.budget_term import (
+    BudgetTerm,
+    LagrangianTerm,
+    log_excess,
+    one_sided_term,
+    two_sided_term,
+)
 from pruning_core.gating.gate_noise import NOISES, harden, sample_gates
 from pruning_core.gating.gate_sources import build_gate_source
 from pruning_core.saliency import Explanation, SaliencySelector, explain, explanation_distance
@@ -70,11 +76,12 @@ class SteeringProblem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LossTerms:
-    """Unweighted loss terms of one step."""
+    """Unweighted terms of one step, and the largest ``log(cost / limit)`` of the gated network's cost."""
 
     task: float
     steering: float
     budget: float
+    excess: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,6 +177,7 @@ class _StepLoss:
         self.weights = weights
         self.noise = NOISES[gates.noise]
         self.generator = generator
+        self.budget_term = _budget_term(gates, problem.limits)
         self.distance = steering_distance(gates.distance, problem.selector, targets.raw_NKP)
 
     def __call__(self, shifted_C: Tensor, batch: Batch, temperature: float) -> tuple[Tensor, LossTerms]:
@@ -185,9 +193,13 @@ class _StepLoss:
         )
         task = self._task(explained.logits_NC, batch.labels_N, indices_N)
         steering = self.distance(explained.raw_NKP, self.targets.raw_NKP[indices_N])
-        budget = self._budget(shifted_C, temperature)
+        cost = self._cost(shifted_C, temperature)
+        budget = self.budget_term(cost).to(task)
         total = self.weights.task * task + self.weights.steering * steering + self.weights.budget * budget
-        return total, LossTerms(task=task.item(), steering=steering.item(), budget=budget.item())
+        excess = log_excess(cost, self.problem.limits).max()
+        return total, LossTerms(
+            task=task.item(), steering=steering.item(), budget=budget.item(), excess=excess.item()
+        )
 
     def _task(self, logits_NC: Tensor, labels_N: Tensor, indices_N: Tensor) -> Tensor:
         if self.gates.task_loss == "cross_entropy":
@@ -199,7 +211,7 @@ class _StepLoss:
             reduction="batchmean",
         )
 
-    def _budget(self, shifted_C: Tensor, temperature: float) -> Tensor:
+    def _cost(self, shifted_C: Tensor, temperature: float) -> dict[Resource, Tensor]:
         if self.gates.budget_widths == "expected":
             open_C = self.noise.open_probability(shifted_C)
         else:  # a draw of its own, as in the paper, not the one the network ran with
@@ -207,12 +219,16 @@ class _StepLoss:
         widths_G = torch.stack(
             [part.sum() for part in torch.split(open_C.double(), _sizes(self.problem.graph))]
         )
-        term = budget_term(
-            self.problem.cost_model.cost(widths_G),
-            self.problem.limits,
-            two_sided=self.gates.budget_term == "two_sided",
-        )
-        return term.to(shifted_C.dtype)
+        return self.problem.cost_model.cost(widths_G)
+
+
+def _budget_term(gates: GatesConfig, limits: Mapping[Resource, int]) -> BudgetTerm:
+    terms: dict[str, Callable[[], BudgetTerm]] = {
+        "one_sided": lambda: one_sided_term(limits),
+        "two_sided": lambda: two_sided_term(limits),
+        "lagrangian": lambda: LagrangianTerm(limits, rate=gates.dual_rate, damping=gates.dual_damping),
+    }
+    return terms[gates.budget_term]()
 
 
 def steering_distance(

@@ -149,7 +149,7 @@ def _lines(config: PruningConfig, record: TrialRecord, test: TestScores, report:
     )
     files = [(f"  {name}", f"{size:,} bytes") for name, size in report.num_bytes.items()]
     checks = [
-        f"  {name} equals the network to {difference:.1e} (max|difference| / max|logit|)"
+        f"  {name} equals the network {_to(difference)}"
         for name, difference in report.relative_differences.items()
     ]
     return [
@@ -161,3 +161,7 @@ def _lines(config: PruningConfig, record: TrialRecord, test: TestScores, report:
         *table_lines(("  file", "size"), files),
         *checks,
     ]
+
+
+def _to(difference: float) -> str:
+    return "exactly" if difference == 0 else f"to {difference:.1e} (max|difference| / max|logit|)"

@@ -8,9 +8,11 @@ from pathlib import Path
 import optuna
 import typer
 
+from pruning_core.data import load_data
 from reports.formats import amount, counted
 from search.backend import BackendSettings, load_backend
 from search.effects import check_effects
+from search.network_check import load_dense_weights
 from search.search_plan import SearchPlan, plan_search
 from search.spec import SearchSpec, load_spec
 from search.study_folder import StudyFolder
@@ -46,7 +48,10 @@ def make_plan(spec: SearchSpec) -> SearchPlan:
     settings = BackendSettings(
         factory=REAL_BACKEND, artifacts=str(folder.artifacts_path), plug_ins=spec.plug_ins
     )
-    return plan_search(spec, load_backend(settings))
+    found = plan_search(spec, load_backend(settings))
+    if spec.run.architecture.checkpoint is not None:
+        load_dense_weights(spec.run, load_data(spec.run.dataset))  # or every trial would find out for itself
+    return found
 
 
 def plan_lines(spec: SearchSpec, found: SearchPlan) -> list[str]:

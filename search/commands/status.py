@@ -24,9 +24,10 @@ def show_status(study: str, storage: Path, *, as_json: bool) -> None:
         PrunefrontError: There is no such study, or it cannot be read.
     """
     folder = open_study(study, storage)
+    spec = load_spec(folder.spec_path)
     status = StudyStatus(
         front=find_front(read_study(folder)),
-        num_wanted=load_spec(folder.spec_path).limits.trials,
+        num_wanted=min(spec.limits.trials, spec.space.num_configurations or spec.limits.trials),
         is_running=is_driven(folder),
         resume_command=command(folder, "resume"),
     )

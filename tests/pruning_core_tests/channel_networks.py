@@ -89,6 +89,19 @@ def _torchvision(name: str, **settings: bool) -> Callable[[], nn.Module]:
     return build
 
 
+def _vgg(name: str) -> Callable[[], nn.Module]:
+    """Build VGG with a narrow classifier: the usual one has 120 million weights and shows nothing more."""
+
+    def build() -> nn.Module:
+        network = _torchvision(name)()
+        network.classifier = nn.Sequential(
+            nn.Linear(512 * 7 * 7, 64), nn.ReLU(inplace=True), nn.Dropout(), nn.Linear(64, 10)
+        )
+        return network
+
+    return build
+
+
 QUICK: dict[str, Callable[[], nn.Module]] = {
     "cifar_resnet8": _cifar("cifar_resnet8"),
     "cifar_resnet8_zero_pad": _cifar("cifar_resnet8", shortcut="zero_pad"),
@@ -104,10 +117,9 @@ QUICK: dict[str, Callable[[], nn.Module]] = {
 LARGE: dict[str, Callable[[], nn.Module]] = {
     "cifar_resnet56_zero_pad": _cifar("cifar_resnet56", shortcut="zero_pad"),
     "cifar_resnet110": _cifar("cifar_resnet110"),
-    "vgg16": _torchvision("vgg16"),
-    "vgg16_bn": _torchvision("vgg16_bn"),
+    "vgg16": _vgg("vgg16"),
+    "vgg16_bn": _vgg("vgg16_bn"),
     "resnet50": _torchvision("resnet50"),
-    "resnext50_32x4d": _torchvision("resnext50_32x4d"),
     "densenet121": _torchvision("densenet121"),
     "googlenet": _torchvision("googlenet", aux_logits=False, init_weights=False),
     "mobilenet_v3_small": _torchvision("mobilenet_v3_small"),

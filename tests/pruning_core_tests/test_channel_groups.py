@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 import torch
@@ -192,7 +193,7 @@ def test_channel_attention_joins_the_channels_it_multiplies() -> None:
 @pytest.mark.parametrize("name", ["cifar_resnet8", "mobilenet_v2", "flattened_normalised_maps"])
 def test_finding_groups_leaves_the_network_and_the_random_state_as_they_were(name: str) -> None:
     network = build_lively(QUICK[name]).train()
-    next(network.parameters()).requires_grad_(requires_grad=False)
+    next(network.parameters()).requires_grad = False
     state = {key: values.clone() for key, values in network.state_dict().items()}
     flags = [(module.training, getattr(module, "inplace", None)) for module in network.modules()]
     gradients = [parameter.requires_grad for parameter in network.parameters()]
@@ -204,6 +205,16 @@ def test_finding_groups_leaves_the_network_and_the_random_state_as_they_were(nam
     assert torch.equal(random_state, torch.get_rng_state())
     assert not any(module._forward_hooks for module in network.modules())
     assert find_channel_groups(network, IMAGE, scope="all") == first
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_groups_are_found_where_gradients_are_off(
+    context: Callable[[], AbstractContextManager[None]],
+) -> None:
+    with context():
+        assert find_channel_groups(network_named("concatenated"), IMAGE, scope="all") == graph_of(
+            "concatenated", "all"
+        )
 
 
 def test_taps_say_where_the_groups_lie_in_the_map() -> None:

@@ -30,6 +30,7 @@ from pruning_core.export import (
     onnx_file,
     rebuild_network,
 )
+from pruning_core.export.safetensors_file import export_safetensors
 from tests.pruning_core_tests.channel_networks import IMAGE, graph_of, images, network_named, random_selection
 
 ARCHITECTURE = {
@@ -79,7 +80,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> ExportReport:
 @pytest.fixture
 def only_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Export in the quick format alone."""
-    monkeypatch.setattr(network_folder, "EXPORTERS", {"safetensors": network_folder.export_safetensors})
+    monkeypatch.setattr(network_folder, "EXPORTERS", {"safetensors": export_safetensors})
 
 
 def test_the_folder_holds_every_format_the_description_and_the_sums(exported: ExportReport) -> None:
@@ -141,7 +142,7 @@ def test_an_existing_folder_is_refused_unless_it_may_be_replaced(tmp_path: Path)
     folder = tmp_path / "slim"
     _export(folder, _slim())
     (folder / "old.txt").write_text("from before")
-    with pytest.raises(InvalidSettingsError, match="the export folder must be new, but .*slim exists"):
+    with pytest.raises(InvalidSettingsError, match=r"the export folder must be new, but .*slim exists"):
         _export(folder, _slim())
     assert (folder / "old.txt").exists()
     _export(folder, _slim(), overwrite=True)
@@ -168,7 +169,7 @@ def test_a_failed_export_leaves_nothing_behind_and_an_old_one_in_place(
 
 def test_a_disk_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="must be written to .*slim, but"):
+    with pytest.raises(StorageError, match=r"must be written to .*slim, but"):
         _export(tmp_path / "file" / "slim", _slim())
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pruning_core.budgets import Resource
-from pruning_core.gating.budget_term import budget_term
+from pruning_core.gating.budget_term import LagrangianTerm, one_sided_term, two_sided_term
 from pruning_core.gating.gate_noise import NOISES, harden, sample_gates
 from pruning_core.gating.gate_sources import GATE_SOURCES, build_gate_source
 
@@ -99,29 +99,51 @@ def cost(macs: float, params: float = 1.0) -> dict[Resource, torch.Tensor]:
     return {Resource.MACS: torch.tensor(macs), Resource.PARAMS: torch.tensor(params)}
 
 
+LIMITS = {Resource.MACS: 50}
+
+
 def test_an_open_network_pays_the_logarithm_of_its_budget() -> None:
-    term = budget_term(cost(100.0), {Resource.MACS: 50}, two_sided=False)
-    assert term.item() == pytest.approx(math.log(2))
+    assert one_sided_term(LIMITS)(cost(100.0)).item() == pytest.approx(math.log(2))
 
 
 def test_below_the_budget_one_side_is_free_and_two_sides_pull_back() -> None:
-    limits = {Resource.MACS: 50}
-    assert budget_term(cost(40.0), limits, two_sided=False).item() == 0
-    assert budget_term(cost(40.0), limits, two_sided=True).item() == pytest.approx(math.log(50 / 40))
-    assert budget_term(cost(50.0), limits, two_sided=True).item() == pytest.approx(0, abs=1e-6)
+    assert one_sided_term(LIMITS)(cost(40.0)).item() == 0
+    assert two_sided_term(LIMITS)(cost(40.0)).item() == pytest.approx(math.log(50 / 40))
+    assert two_sided_term(LIMITS)(cost(50.0)).item() == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize(("macs", "sign"), [(80.0, 1), (20.0, -1)])
 def test_the_two_sided_term_pushes_towards_the_budget(macs: float, sign: int) -> None:
     value = torch.tensor(macs, requires_grad=True)
-    torch.autograd.backward(budget_term({Resource.MACS: value}, {Resource.MACS: 50}, two_sided=True))
+    torch.autograd.backward(two_sided_term(LIMITS)({Resource.MACS: value}))
     assert value.grad is not None
     assert math.copysign(1, value.grad.item()) == sign
 
 
 def test_with_two_budgets_only_the_tightest_pulls_back() -> None:
-    limits = {Resource.MACS: 50, Resource.PARAMS: 10}
-    term = budget_term(cost(40.0, 9.0), limits, two_sided=True)
-    assert term.item() == pytest.approx(math.log(10 / 9), abs=1e-6)
-    over = budget_term(cost(100.0, 20.0), limits, two_sided=True)
-    assert over.item() == pytest.approx(2 * math.log(2), abs=1e-6)
+    term = two_sided_term({Resource.MACS: 50, Resource.PARAMS: 10})
+    assert term(cost(40.0, 9.0)).item() == pytest.approx(math.log(10 / 9), abs=1e-6)
+    assert term(cost(100.0, 20.0)).item() == pytest.approx(2 * math.log(2), abs=1e-6)
+
+
+def test_a_multiplier_grows_by_the_excess_and_never_falls_below_zero() -> None:
+    term = LagrangianTerm(LIMITS, rate=0.5, damping=2.0)
+    assert term(cost(100.0)).item() == pytest.approx((1 + 2 * math.log(2)) * math.log(2))
+    assert term.integral_M.item() == pytest.approx(1 + 0.5 * math.log(2))
+    for _ in range(50):
+        term(cost(10.0))
+    assert term.integral_M.item() == 0
+    assert term(cost(10.0)).item() == 0  # a slack budget asks for nothing
+
+
+@pytest.mark.parametrize("worth", [0.1, 1.0, 10.0])
+def test_multipliers_bring_a_cost_to_its_limit_whatever_it_is_worth(worth: float) -> None:
+    macs = torch.tensor(100.0, dtype=torch.float64, requires_grad=True)
+    term, optimiser = LagrangianTerm(LIMITS, rate=0.05, damping=5.0), torch.optim.Adam([macs], lr=0.5)
+    for _ in range(2500):
+        loss = term({Resource.MACS: macs}) - worth * torch.log(macs)
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        optimiser.step()
+    assert macs.item() == pytest.approx(50, rel=0.02)
+    assert term.integral_M.item() == pytest.approx(worth, rel=0.1)

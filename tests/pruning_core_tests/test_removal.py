@@ -8,7 +8,7 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pruning_core.channels import (
@@ -20,6 +20,7 @@ from pruning_core.channels import (
     full_selection,
     remove_channels,
     slim_layout,
+    verification,
     verify_removal,
 )
 from pruning_core.channels.layout import LayerLayout
@@ -126,7 +127,7 @@ def test_a_layout_in_json_and_a_state_dict_rebuild_the_slim_network(name: str) -
 
 def test_formats_flags_and_training_mode_carry_over() -> None:
     network = copy.deepcopy(network_named("cifar_resnet8")).double().train()
-    network.get_parameter("layer1.0.conv1.weight").requires_grad_(requires_grad=False)
+    network.get_parameter("layer1.0.conv1.weight").requires_grad = False
     graph = graph_of("cifar_resnet8", "inner")
     slim = remove_channels(network, graph, random_selection(graph, share=0.5))
     assert slim.training
@@ -147,7 +148,8 @@ def test_a_slim_network_shares_no_memory_with_the_dense_one() -> None:
 def test_a_slim_network_can_be_trained(name: str) -> None:
     graph = graph_of(name, "all")
     slim = remove_channels(network_named(name), graph, random_selection(graph, share=0.5)).train()
-    F.cross_entropy(slim(images(8)), torch.arange(8)).backward()
+    loss: Tensor = F.cross_entropy(slim(images(8)), torch.arange(8))
+    torch.autograd.backward(loss)
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in slim.parameters())
 
 
@@ -169,6 +171,15 @@ def test_a_network_that_gives_no_numbers_is_refused() -> None:
     slim = remove_channels(network, graph, selection)
     with pytest.raises(UnsupportedNetworkError, match="differ by nan"):
         verify_removal(network, slim, graph, selection, images())
+
+
+def test_what_single_precision_rounds_is_judged_in_double_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, graph = network_named("cifar_resnet8"), graph_of("cifar_resnet8", "inner")
+    selection = random_selection(graph, share=0.5)
+    slim = remove_channels(network, graph, selection)
+    assert 1e-10 < verify_removal(network, slim, graph, selection, images()) <= verification.TOLERANCE
+    monkeypatch.setattr(verification, "TOLERANCE", -1.0)
+    assert verify_removal(network, slim, graph, selection, images()) <= 1e-10
 
 
 def test_verifying_leaves_both_networks_as_they_were() -> None:

@@ -70,6 +70,8 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "gates.learning_rate": (0.3, "steer"),
     "gates.weight_decay": (0.3, "steer"),
     "gates.budget_term": ("one_sided", "steer"),
+    "gates.dual_rate": (0.7, "steer"),
+    "gates.dual_damping": (0.7, "steer"),
     "gates.budget_widths": ("sampled", "steer"),
     "gates.task_loss": ("distillation", "steer"),
     "gates.targets": ("shuffled", "steer"),

@@ -131,6 +131,7 @@ def test_the_budget_term_brings_the_expected_cost_to_the_budget(source: str, noi
         (("task", 0.0), ("steering", 0.0)),
         source=source,
         noise=noise,
+        budget_term="two_sided",  # multipliers alone do not pull a cost up that nothing else wants up
         budget_widths=widths,
         steps=150,
         learning_rate=0.2 if source == "free" else 0.01,
@@ -161,6 +162,9 @@ def test_the_same_seed_learns_the_same_gates() -> None:
         {"hard_forward": True},
         {"final_temperature": 0.05},
         {"budget_term": "one_sided"},
+        {"budget_term": "two_sided"},
+        {"dual_rate": 0.01},
+        {"dual_damping": 1.0},
         {"budget_widths": "sampled"},
         {"noise": "gumbel"},
         {"base": 1.0},
@@ -208,3 +212,9 @@ def test_progress_is_told_step_by_step_and_a_listener_may_stop_it() -> None:
     with pytest.raises(KeyboardInterrupt):
         steer_gates(problem(), steering_set(), settings, LossWeightsConfig(), seed=0, report=listen)
     assert told == [(1, 30), (2, 30), (3, 30)]
+
+
+def test_multipliers_bring_the_cost_to_the_budget_against_the_task() -> None:
+    learned = learn((("task", 3.0),), steps=150, learning_rate=0.2)
+    assert abs(learned.history[-1].excess) < 0.35
+    assert learned.history[0].excess == pytest.approx(0.6, abs=0.15)  # nearly open, at half the MACs

@@ -7,12 +7,14 @@ import json
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import typer
 from typer.testing import CliRunner
 
 from pruning_core.errors import InfeasibleBudgetsError, StorageError
 from search.cli import app
 from search.terminal import TRACEBACK_VARIABLE, OneLineErrors
+from tests.synthetic import make_network
 
 runner = CliRunner()
 
@@ -142,6 +144,10 @@ BAD_INPUT: dict[str, tuple[list[str], str]] = {
     ),
     "an attention model": (["run.architecture.name=torchvision:vit_b_16"], "vit_b_16"),
     "a missing checkpoint": (["run.architecture.checkpoint=EMPTY/net.pt"], "net.pt"),
+    "a checkpoint of another network": (
+        ["run.architecture={name: cifar_resnet20, checkpoint: WEIGHTS}"],
+        "WEIGHTS",
+    ),
     "a field without effect": (
         ["run.method=l1", "search.gates.steps={low: 100, high: 200}"],
         "'search.gates.steps': has no effect with method l1",
@@ -155,8 +161,12 @@ def test_what_cannot_run_is_refused_before_anything_is_written(
     overrides: list[str], problem: str, command: str, tmp_path: Path, spec_file: Path
 ) -> None:
     (tmp_path / "EMPTY").mkdir()
+    weights = tmp_path / "WEIGHTS.safetensors"
+    safetensors.torch.save_file(make_network(in_channels=1).state_dict(), weights)
     storage = tmp_path / "results"
-    placed = [one.replace("EMPTY", str(tmp_path / "EMPTY")) for one in overrides]
+    placed = [
+        one.replace("EMPTY", str(tmp_path / "EMPTY")).replace("WEIGHTS", str(weights)) for one in overrides
+    ]
     result = runner.invoke(app, [command, str(spec_file), *placed, f"storage.path={storage}"])
     assert result.exit_code == 2, result.output
     assert problem in result.stderr

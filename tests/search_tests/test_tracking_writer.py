@@ -126,3 +126,12 @@ def test_only_the_newest_records_wait_to_be_written(study: StudyRecords) -> None
     assert seen[0] == 1
     assert seen[-1] == len(study.records)
     assert len(seen) <= 3
+
+
+def test_a_search_that_ends_at_once_does_not_wait_for_the_start(study: StudyRecords) -> None:
+    tracker = InMemoryTracker()
+    writer = TrackingWriter(lambda: tracker, start_delay_s=60)
+    writer.start()
+    started = time.monotonic()
+    assert writer.close(study, "FINISHED", patience_s=5) == len(study.records)
+    assert time.monotonic() - started < 2

@@ -1,0 +1,222 @@
+"""The driver with items run in this process: Ray and MLflow are replaced at our own seams."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.tune.search import Searcher
+from rich.console import Console
+
+from pruning_core.errors import InfeasibleBudgetsError, InvalidDataError, StorageError
+from reports.records import StudyRecords, TrialStatus
+from search import driver, session
+from search.backend import BackendSettings, Facts
+from search.driver import SearchOutcome, run_search
+from search.ray_searcher import RaySearcher
+from search.spec import SearchSpec
+from search.study_folder import StudyFolder
+from search.study_records import read_study
+from search.timeline import read_timeline
+from search.work_items import WorkItem
+from search.worker import METRIC, execute_item
+from tests.search_tests.synthetic_backend import FACTORY, FULL_DISK, SyntheticBackend
+from tests.search_tests.synthetic_search import make_spec
+
+WIDE = {"budgets.macs": {"low": 0.3, "high": 0.9}}
+
+
+class Unreachable:
+    num_written = 0
+
+    def sync(self, study: StudyRecords, final_status: str | None = None) -> None:
+        raise ConnectionError(f"no route to host for {len(study.records)} trials, {final_status}")
+
+
+class Tracker:
+    def __init__(self) -> None:
+        self.num_written = 0
+
+    def sync(self, study: StudyRecords, final_status: str | None = None) -> None:  # noqa: ARG002 - the protocol's
+        self.num_written = len(study.records)
+
+
+def run_in_process(
+    searcher: RaySearcher,
+    *,
+    slots: int,
+    resources: Mapping[str, float],
+    folder: Path,
+    on_step: Callable[[], None],
+) -> None:
+    """Run one item after the other, as Ray Tune would through the searcher."""
+    assert slots >= 1
+    assert resources["cpu"] == 1
+    assert folder.is_dir()
+    for number in itertools.count():
+        on_step()
+        config = searcher.suggest(str(number))
+        if config == Searcher.FINISHED:
+            return
+        packed = json.loads(config["packed"])
+        outcome = execute_item(
+            WorkItem.from_plain(packed["item"]), packed["config"], BackendSettings(**packed["backend"])
+        )
+        searcher.on_trial_complete(
+            str(number), {METRIC: 1, "outcome": json.dumps(outcome.to_plain()), "done": True}
+        )
+
+
+@pytest.fixture(autouse=True)
+def seams(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No Ray, no MLflow, no waiting."""
+
+    @contextmanager
+    def no_ray(**_: object) -> Iterator[Path]:
+        yield tmp_path
+
+    monkeypatch.setattr(driver, "local_ray", no_ray)
+    monkeypatch.setattr(driver, "run_items", run_in_process)
+    monkeypatch.setattr(session, "open_projection", lambda *_: Tracker())
+    monkeypatch.setattr(session, "FINISHED", session.EndReason("finished", "FINISHED", 1.0))
+
+
+def search(
+    tmp_path: Path, spec: SearchSpec, *, resume: bool = False, backend: str = FACTORY
+) -> tuple[SearchOutcome, str]:
+    stream = io.StringIO()
+    folder = StudyFolder(tmp_path / "results", spec.study)
+    outcome = run_search(
+        spec, folder, resume=resume, console=Console(file=stream, width=200), backend=backend
+    )
+    return outcome, stream.getvalue()
+
+
+def folder_of(tmp_path: Path) -> StudyFolder:
+    return StudyFolder(tmp_path / "results", "demo")
+
+
+def test_a_search_ends_with_all_its_trials_counted_and_timed(tmp_path: Path) -> None:
+    outcome, shown = search(tmp_path, make_spec(resources={"slots": 2}))
+    assert (outcome.num_complete, outcome.num_failed, outcome.num_infeasible) == (12, 0, 0)
+    assert outcome.num_untracked == 0
+    assert outcome.timing.num_trials == 12
+    assert outcome.timing.slots == 2
+    assert json.loads(folder_of(tmp_path).timing_path.read_text())["num_trials"] == 12
+    assert shown.splitlines()[0] == f"demo: up to 12 trials, 2 at once; in {tmp_path}/results/demo"
+    assert "[12 of 12 trials done]" in shown
+
+
+def test_what_was_found_out_at_the_start_is_kept_with_the_study(tmp_path: Path) -> None:
+    outcome, _ = search(tmp_path, make_spec())
+    assert outcome.study.version
+    assert {"num_cpus", "python", "torch", "ray"} <= set(outcome.study.machine)
+
+
+def test_a_study_that_exists_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    search(tmp_path, make_spec(limits={"trials": 1}))
+    before = folder_of(tmp_path).journal_path.read_bytes()
+    with pytest.raises(StorageError, match="'demo' exists"):
+        search(tmp_path, make_spec())
+    assert folder_of(tmp_path).journal_path.read_bytes() == before
+
+
+def test_a_study_that_is_not_there_cannot_be_resumed(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="has no 'demo'"):
+        search(tmp_path, make_spec(), resume=True)
+
+
+class EmptyDataBackend(SyntheticBackend):
+    def describe(self, config: Any) -> Facts:
+        raise InvalidDataError(f"the data set {config.dataset.name!r} must have images, but has none")
+
+
+def without_data(settings: BackendSettings) -> SyntheticBackend:
+    return EmptyDataBackend(settings)
+
+
+def test_data_that_cannot_be_used_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(InvalidDataError, match="must have images"):
+        search(tmp_path, make_spec(), backend=f"{__name__}:without_data")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_search_of_which_nothing_is_feasible_says_so(tmp_path: Path) -> None:
+    spec = make_spec(search={"budgets.macs": {"low": 0.05, "high": 0.1}})
+    with pytest.raises(
+        InfeasibleBudgetsError, match="no proposed configuration can meet its budgets; the last: "
+    ):
+        search(tmp_path, spec)
+
+
+def test_a_full_disk_comes_out_as_it_was_raised(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"^the disk must have room"):
+        search(tmp_path, make_spec(search={"seed": {"choices": [FULL_DISK, 1]}}))
+    assert read_timeline(folder_of(tmp_path).timeline_path)[-1]["reason"] == "failed"
+
+
+def test_a_resumed_search_goes_on_to_a_higher_limit(tmp_path: Path) -> None:
+    search(tmp_path, make_spec(search=WIDE, limits={"trials": 3}))
+    outcome, _ = search(tmp_path, make_spec(search=WIDE, limits={"trials": 5}), resume=True)
+    assert outcome.num_complete == 5
+
+
+def test_a_finished_study_is_resumed_without_running_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = search(tmp_path, make_spec())
+    monkeypatch.setattr(driver, "run_items", lambda *_, **__: pytest.fail("nothing was left to run"))
+    second, _ = search(tmp_path, make_spec(), resume=True)
+    assert second.study.records == first.study.records
+
+
+def test_ctrl_c_leaves_a_study_that_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(searcher: RaySearcher, *, on_step: Callable[[], None], **rest: Any) -> None:
+        steps = itertools.count()
+
+        def step() -> None:
+            if next(steps) == 9:
+                signal.raise_signal(signal.SIGINT)
+            on_step()
+
+        run_in_process(searcher, on_step=step, **rest)
+
+    monkeypatch.setattr(driver, "run_items", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path, make_spec())
+    folder = folder_of(tmp_path)
+    assert read_timeline(folder.timeline_path)[-1]["reason"] == "interrupted"
+    assert 0 < len(read_study(folder).records) < 12
+    monkeypatch.setattr(driver, "run_items", run_in_process)
+    outcome, _ = search(tmp_path, make_spec(), resume=True)
+    assert outcome.num_complete == 12
+    assert {stage.num_builds for stage in outcome.timing.shared_stages} == {1}
+
+
+def test_what_mlflow_could_not_take_is_announced_and_delivered_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "open_projection", lambda *_: Unreachable())
+    outcome, shown = search(tmp_path, make_spec())
+    assert (outcome.num_complete, outcome.num_untracked) == (12, 12)
+    assert "12 trials are kept but not in MLflow yet (ConnectionError: no route to host" in shown
+    assert shown.rstrip().endswith("`prunefront resume demo` delivers them")
+    monkeypatch.setattr(session, "open_projection", lambda *_: Tracker())
+    outcome, _ = search(tmp_path, make_spec(), resume=True)
+    assert outcome.num_untracked == 0
+
+
+def test_failures_leave_their_traceback(tmp_path: Path) -> None:
+    outcome, shown = search(tmp_path, make_spec(search={"seed": {"choices": [901, 1]}}))
+    (failed,) = [record for record in outcome.study.records if record.status is TrialStatus.FAILED]
+    assert f"trial {failed.number} failed: the loss of stage 'steer' must be finite, but got nan" in shown
+    text = folder_of(tmp_path).failures_path.read_text()
+    assert f"trial {failed.number} ({failed.trial_key})" in text
+    assert "Traceback (most recent call last)" in text
