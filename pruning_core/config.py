@@ -254,20 +254,30 @@ class SaliencyConfig(Settings):
 class GatesConfig(Settings):
     """Learning the channel gates on the frozen dense network.
 
-    ``source``: ``free`` logits or the paper's GRU ``hypernetwork``. ``noise``: ``logistic`` (binary concrete:
-    P(open) = sigmoid(logit + base)) or ``gumbel`` (the paper's one-sided noise:
-    P(open) = 1 - exp(-exp(logit + base))).
-    ``temperature`` falls log-linearly to ``final_temperature``. ``hard_forward``: 0/1 gates with straight-through
-    gradients in training. ``num_images``: size of the stratified set of training images, without augmentation
-    (null: all). ``budget_term``: ``one_sided`` is zero below the budget (the paper); ``two_sided`` pulls back; ``lagrangian``
-    has a multiplier per budget: an integral that moves by ``dual_rate`` times the excess each step, plus
-    ``dual_damping`` times the excess.
-    ``budget_widths``: its cost is that of the ``expected`` widths, or of an independent ``sampled`` 0/1 draw (the
-    paper's; gumbel noise needs it, because its open probability is flat at the start).
-    ``task_loss``: cross-entropy with the label, or distillation from the dense network. ``targets``: ``dense`` keeps
-    each image's own explanation, ``shuffled`` another image's (an ablation). ``distance``: between ``normalised`` mask parameters, or the ``raw`` outputs (the paper's); ``relative`` divides the
-    normalised one by its mean between different images, so that 1 is as wrong as another image's explanation and the
-    weight means the same on every data set.
+    Attributes:
+        source: ``free`` logits, or the paper's GRU ``hypernetwork``.
+        noise: ``logistic`` (binary concrete, P(open) = sigmoid(logit + base)) or ``gumbel`` (the paper's one-sided noise,
+            P(open) = 1 - exp(-exp(logit + base))).
+        base: Added to every logit, so that gates start open.
+        temperature: Of soft gates; falls log-linearly to ``final_temperature``.
+        final_temperature: Reached at the last step.
+        hard_forward: 0/1 gates with straight-through gradients in training.
+        num_images: Size of the stratified set of training images, used without augmentation (null: all).
+        steps: Updates of the gates.
+        batch_size: Images per update.
+        learning_rate: Of AdamW.
+        weight_decay: Of AdamW, on the logits.
+        budget_term: ``one_sided`` is zero below the budget (the paper); ``two_sided`` pulls back; ``lagrangian`` has a
+            multiplier per budget.
+        dual_rate: How far a multiplier's integral moves per step and unit of log excess (``lagrangian``).
+        dual_damping: What is added to the integral per unit of log excess (``lagrangian``).
+        budget_widths: The cost is that of the ``expected`` widths, or of an independent ``sampled`` 0/1 draw (the paper's;
+            gumbel noise needs it, because its open probability is flat at the start).
+        task_loss: Cross-entropy with the label, or distillation from the dense network.
+        targets: ``dense`` keeps each image's own explanation, ``shuffled`` another image's (an ablation).
+        distance: Between ``raw`` outputs of the selector (the paper's) or ``normalised`` mask parameters; ``relative``
+            divides the latter by its mean between different images, so that 1 is as wrong as another image's
+            explanation and the weight means the same on every data set.
     """
 
     source: Literal["free", "hypernetwork"] = "free"
@@ -301,9 +311,12 @@ class LossWeightsConfig(Settings):
 class ImportanceConfig(Settings):
     """Filter importance from a pass over training images.
 
-    ``num_images``: of the stratified calibration set. ``grid_size``: side P of the P x P grid that
-    responses are pooled to for the class correlation (CKA). ``task_weight``: w in score = task**w * flow**(1 - w). ``num_positions``: pixels
-    sampled per layer for the information flow. ``greedy``: remove channels one by one, updating the flow.
+    Attributes:
+        num_images: Size of the stratified calibration set.
+        grid_size: Side P of the P x P grid that responses are pooled to for the class correlation (CKA).
+        task_weight: w in score = task**w * flow**(1 - w).
+        num_positions: Pixels sampled per layer for the information flow.
+        greedy: Remove channels one by one, updating the flow.
     """
 
     num_images: PositiveInt = 2048

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ def _run(
     scratch: Path,
     started_at: float,
 ) -> tuple[Timing, int]:
-    searcher = RaySearcher(session.proposer, settings)
+    searcher = RaySearcher(session.proposer, settings, slots=slots, folder=scratch)
     reason = FAILED
     interrupts = Interrupts()
     try:
@@ -123,7 +124,7 @@ def _run(
                     slots=slots,
                     resources={"cpu": spec.resources.cpus_per_trial, "gpu": spec.resources.gpus_per_trial},
                     folder=scratch,
-                    on_step=interrupts.check,
+                    on_step=_all(interrupts.check, searcher.look_ahead),
                 )
         reason = FINISHED
     except KeyboardInterrupt:
@@ -136,6 +137,14 @@ def _run(
     finally:
         timing, num_untracked = session.close(reason)
     return timing, num_untracked
+
+
+def _all(*callbacks: Callable[[], None]) -> Callable[[], None]:
+    def call() -> None:
+        for callback in callbacks:
+            callback()
+
+    return call
 
 
 def _outcome(

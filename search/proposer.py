@@ -113,21 +113,16 @@ class Proposer:
         proposal = self._running.get(item.number) or self._waiting[item.number]
         return proposal.config.model_dump(mode="json")
 
+    def look_ahead(self) -> None:
+        """Propose until something can start, without starting it."""
+        self._choose()
+
     def next_item(self) -> WorkItem | None:
         """Return what a free slot should run; None if all that is left waits for something that runs."""
-        self._withdraw_if_late()
-        while True:
-            item = choose_item(
-                [proposal.planned for proposal in self._waiting.values()],
-                built=self._built,
-                running=self._building,
-            )
-            if item is not None:
-                self._start(item)
-                return item
-            if not self._may_propose():
-                return None
-            self._propose()
+        item = self._choose()
+        if item is not None:
+            self._start(item)
+        return item
 
     def finish_item(self, item: WorkItem, outcome: ItemOutcome) -> None:
         """Take in what became of an item.
@@ -146,6 +141,18 @@ class Proposer:
             assert proposal is not None
             del self._running[item.number]
             self._finish_trial(proposal, outcome)
+
+    def _choose(self) -> WorkItem | None:
+        self._withdraw_if_late()
+        while True:
+            item = choose_item(
+                [proposal.planned for proposal in self._waiting.values()],
+                built=self._built,
+                running=self._building,
+            )
+            if item is not None or not self._may_propose():
+                return item
+            self._propose()
 
     def _start(self, item: WorkItem) -> None:
         if item.kind is ItemKind.STAGE:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -12,7 +14,7 @@ from search.backend import BackendSettings
 from search.outcomes import ItemOutcome, OutcomeStatus
 from search.proposer import Proposer
 from search.work_items import WorkItem
-from search.worker import METRIC, pack_item, pack_wait, unpack_outcome
+from search.worker import METRIC, pack_item, pack_meeting, pack_wait, unpack_outcome
 
 __all__ = ["RaySearcher"]
 
@@ -25,22 +27,28 @@ class RaySearcher(Searcher):
     Args:
         proposer: Decides what runs next.
         backend: What workers make their backend from.
+        slots: How many workers there will be.
+        folder: For files of this run that nobody needs afterwards.
     """
 
-    def __init__(self, proposer: Proposer, backend: BackendSettings) -> None:
+    def __init__(self, proposer: Proposer, backend: BackendSettings, *, slots: int, folder: Path) -> None:
         super().__init__(metric=METRIC, mode="max")
         self._proposer = proposer
         self._backend = backend
+        self._slots = slots
+        self._folder = folder
+        self._num_meetings = 0
+        self._has_looked_ahead = False
         self._items: dict[str, tuple[WorkItem, float]] = {}
         self.error: Exception | None = None
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next item, a wait for one, None for "ask again later", or ``FINISHED``."""
-        try:
+        if self._num_meetings < self._slots:
+            self._num_meetings += 1
+            return pack_meeting(self._folder / "workers", self._slots)
+        with self._remembering_errors():
             item = self._proposer.next_item()
-        except Exception as error:
-            self.error = self.error or error
-            raise
         if item is None:
             return self._pass()
         self._items[trial_id] = item, time.time()
@@ -54,13 +62,25 @@ class RaySearcher(Searcher):
     ) -> None:
         """Take in an item's outcome; a worker that died twice gives a failure."""
         if trial_id not in self._items:
-            return  # it only waited
+            return  # it only waited, or met
         item, handed_out_at = self._items.pop(trial_id)
         outcome = _lost(handed_out_at) if error or result is None else unpack_outcome(result)
-        try:
+        with self._remembering_errors():
             self._proposer.finish_item(item, outcome)
-        except Exception as failure:
-            self.error = self.error or failure
+
+    def look_ahead(self) -> None:
+        """Use the time in which workers start to propose what they will run; does nothing before or after."""
+        if self._num_meetings == self._slots and not self._has_looked_ahead:
+            self._has_looked_ahead = True
+            with self._remembering_errors():
+                self._proposer.look_ahead()
+
+    @contextmanager
+    def _remembering_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.error = self.error or error
             raise
 
     def _pass(self) -> dict[str, str] | str | None:

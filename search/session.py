@@ -29,7 +29,7 @@ from search.timing import Timing, measure_timing
 from search.tracking_writer import StudyAddress, TrackingWriter, address_of, open_projection
 from search.work_items import WorkItem
 
-__all__ = ["EndReason", "SearchSession"]
+__all__ = ["FAILED", "FINISHED", "INTERRUPTED", "EndReason", "SearchSession"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class EndReason:
 
 _WORKERS_START_S = 10.0
 
-FINISHED = EndReason("finished", "FINISHED", 60.0)
+FINISHED = EndReason("finished", "FINISHED", 30.0)
 INTERRUPTED = EndReason("interrupted", "KILLED", 5.0)
 FAILED = EndReason("failed", "FAILED", 5.0)
 

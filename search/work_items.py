@@ -11,7 +11,15 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["ItemKind", "PlannedStage", "PlannedTrial", "WorkItem", "choose_item", "critical_path_s"]
+__all__ = [
+    "ItemKind",
+    "PlannedStage",
+    "PlannedTrial",
+    "WorkItem",
+    "choose_item",
+    "critical_path_s",
+    "serial_prefix_s",
+]
 
 
 class ItemKind(StrEnum):
@@ -107,6 +115,22 @@ def critical_path_s(trials: Iterable[PlannedTrial], seconds: dict[str, float]) -
             finished[stage.key] = start + seconds.get(stage.key, 0.0)
         longest = max(longest, max(finished.values(), default=0.0) + seconds.get(trial.key, 0.0))
     return longest
+
+
+def serial_prefix_s(trials: Sequence[PlannedTrial], seconds: dict[str, float]) -> float:
+    """Return how long only one slot can be busy at the start: stages that everything else comes after, in seconds."""
+    parents = {stage.key: set(stage.parents) for trial in trials for stage in trial.stages}
+    total, done = 0.0, set[str]()
+    while True:
+        startable = [key for key in parents if key not in done and parents[key] <= done]
+        if len(startable) != 1 or not all(_needs(trial, startable[0]) for trial in trials):
+            return total
+        total += seconds.get(startable[0], 0.0)
+        done.add(startable[0])
+
+
+def _needs(trial: PlannedTrial, stage_key: str) -> bool:
+    return any(stage.key == stage_key for stage in trial.stages)
 
 
 def _most_needed_stage(

@@ -7,9 +7,12 @@ pruning run is handed back as a status with a reason.
 from __future__ import annotations
 
 import json
+import os
+import socket
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -21,7 +24,15 @@ from search.disk import is_storage_failure
 from search.outcomes import ItemOutcome, OutcomeStatus, this_process
 from search.work_items import ItemKind, WorkItem
 
-__all__ = ["METRIC", "execute_item", "pack_item", "pack_wait", "run_work_item", "unpack_outcome"]
+__all__ = [
+    "METRIC",
+    "execute_item",
+    "pack_item",
+    "pack_meeting",
+    "pack_wait",
+    "run_work_item",
+    "unpack_outcome",
+]
 
 METRIC = "num_items"
 """What every report to Ray Tune must carry; the search itself does not look at it."""
@@ -30,6 +41,7 @@ _PACKED = "packed"
 _OUTCOME = "outcome"
 
 _LONGEST_WAIT_S = 10.0
+_LONGEST_MEETING_S = 60.0
 _POLL_S = 0.1
 
 
@@ -48,6 +60,19 @@ def pack_wait(stage_keys: Sequence[str], backend: BackendSettings) -> dict[str, 
     return {_PACKED: json.dumps({"wait_for": list(stage_keys), "backend": backend.to_plain()})}
 
 
+def pack_meeting(folder: Path, num_workers: int) -> dict[str, str]:
+    """Return the configuration of a Ray trial that lasts until so many workers are up, each of which has one.
+
+    Ray Tune gives an item that waits for a new worker to whichever worker is free first, and ends the new one while
+    it starts. With items shorter than a start, the first worker would do everything.
+
+    Args:
+        folder: Seen by all workers; each leaves a file there.
+        num_workers: How many meet.
+    """
+    return {_PACKED: json.dumps({"meet_in": str(folder), "num_workers": num_workers})}
+
+
 def unpack_outcome(report: Mapping[str, Any]) -> ItemOutcome:
     """Read the outcome from a Ray trial's last report."""
     return ItemOutcome.from_plain(json.loads(report[_OUTCOME]))
@@ -56,13 +81,16 @@ def unpack_outcome(report: Mapping[str, Any]) -> ItemOutcome:
 def run_work_item(config: Mapping[str, Any]) -> None:
     """Run one work item: Ray Tune's trainable."""
     packed = json.loads(config[_PACKED])
-    if "wait_for" in packed:
-        _wait(packed["wait_for"], BackendSettings(**packed["backend"]))
+    if "meet_in" in packed:
+        _meet(Path(packed["meet_in"]), packed["num_workers"])
         tune.report({METRIC: 0})
         return
-    outcome = execute_item(
-        WorkItem.from_plain(packed["item"]), packed["config"], BackendSettings(**packed["backend"])
-    )
+    settings = BackendSettings(**packed["backend"])
+    if "wait_for" in packed:
+        _wait(packed["wait_for"], settings)
+        tune.report({METRIC: 0})
+        return
+    outcome = execute_item(WorkItem.from_plain(packed["item"]), packed["config"], settings)
     tune.report({METRIC: 1, _OUTCOME: json.dumps(outcome.to_plain())})
 
 
@@ -96,10 +124,20 @@ def _run(item: WorkItem, config: Mapping[str, Any], backend: PruningBackend) -> 
     return backend.run_trial(settings)
 
 
+def _meet(folder: Path, num_workers: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{socket.gethostname()}-{os.getpid()}").touch()
+    _poll(lambda: len(list(folder.iterdir())) >= num_workers, _LONGEST_MEETING_S)
+
+
 def _wait(stage_keys: Sequence[str], settings: BackendSettings) -> None:
     backend = load_backend(settings)
-    give_up_at = time.monotonic() + _LONGEST_WAIT_S
-    while time.monotonic() < give_up_at and not any(backend.has_artifact(key) for key in stage_keys):
+    _poll(lambda: any(backend.has_artifact(key) for key in stage_keys), _LONGEST_WAIT_S)
+
+
+def _poll(is_over: Callable[[], bool], patience_s: float) -> None:
+    give_up_at = time.monotonic() + patience_s
+    while time.monotonic() < give_up_at and not is_over():
         time.sleep(_POLL_S)
 
 

@@ -72,19 +72,3 @@ class MethodContext:
 
 Propose = Callable[[MethodContext], ChannelProposal]
 """Chooses scores and widths; the same context gives the same proposal; the network comes back as it was."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MethodEntry:
-    """One row of ``METHODS``.
-
-    ``importance``: the key of ``IMPORTANCES`` whose scores it uses, if any. ``needs``: stages whose results it reads
-    besides the dense network. ``reads``: dotted configuration fields that change its proposal, besides those of
-    ``needs`` (a name covers everything below it).
-    """
-
-    summary: str
-    propose: Propose
-    importance: str | None
-    needs: tuple[str, ...]
-    reads: tuple[str, ...]

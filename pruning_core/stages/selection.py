@@ -57,7 +57,7 @@ def build_selection(context: StageContext) -> Artifact:
     cost_model = build_cost_model(dense, graph, context.data.input_shape)
     limits = budget_limits(config.budgets, cost_model.dense)
     importance = context.artifact("importance") if context.has_stage("importance") else None
-    proposal = METHODS[config.method].propose(
+    proposal = METHODS[config.method](
         MethodContext(
             network=dense,
             graph=graph,

@@ -19,15 +19,16 @@ from pruning_core.channels import (
     project,
 )
 from pruning_core.channels.structures import ChannelGraph
-from pruning_core.config import MethodName, PruningConfig, load_config
-from pruning_core.errors import InfeasibleBudgetsError
+from pruning_core.config import MethodName, load_config
+from pruning_core.errors import InfeasibleBudgetsError, InvalidSettingsError
 from pruning_core.importance import IMPORTANCES
 from pruning_core.methods import METHODS, ChannelProposal, MethodContext
 from pruning_core.methods.allocation import AllocationProblem, AllocationSettings, allocate_widths
 from pruning_core.methods.baselines import scaled_to_mean
+from pruning_core.stage_keys import STAGES_OF_METHOD
 from tests.pruning_core_tests.importance_cases import class_images, seeded_network
 
-SCORED = [name for name, entry in METHODS.items() if entry.importance is not None]
+SCORED = [name for name in METHODS if name in IMPORTANCES]
 
 
 def method_context(
@@ -73,20 +74,20 @@ def selected_widths(context: MethodContext, proposal: ChannelProposal) -> list[i
     return [len(selection.kept[name]) for name in context.cost_model.names]
 
 
-def test_every_entry_is_a_known_method_and_uses_a_known_importance() -> None:
-    assert set(METHODS) <= set(MethodName)
-    fields = PruningConfig.model_fields
-    for entry in METHODS.values():
-        assert entry.importance is None or entry.importance in IMPORTANCES
-        assert {name.split(".")[0] for name in entry.reads} <= set(fields)
-        assert entry.summary
+def test_every_method_that_can_be_named_is_listed_with_its_stages() -> None:
+    assert set(METHODS) == set(MethodName) == set(STAGES_OF_METHOD)
+
+
+def test_steering_without_a_selector_says_what_to_run_first() -> None:
+    with pytest.raises(InvalidSettingsError, match="run the stages 'selector' and 'explanations' first"):
+        METHODS["interpretation_steered"](method_context())
 
 
 @pytest.mark.parametrize("name", SCORED)
 @pytest.mark.parametrize("budgets", [{"macs": 0.5}, {"params": 0.4}, {"macs": 0.6, "params": 0.5}])
 def test_proposal_ends_within_every_budget(name: str, budgets: dict[str, float]) -> None:
     context = method_context(budgets=budgets)
-    proposal = METHODS[name].propose(context)
+    proposal = METHODS[name](context)
     cost = context.cost_model.exact(selected_widths(context, proposal))
     for resource, limit in context.limits.items():
         assert cost[resource] <= limit
@@ -95,7 +96,7 @@ def test_proposal_ends_within_every_budget(name: str, budgets: dict[str, float])
 
 @pytest.mark.parametrize("name", SCORED)
 def test_scores_are_finite_and_of_mean_one_over_all_channels(name: str) -> None:
-    proposal = METHODS[name].propose(method_context())
+    proposal = METHODS[name](method_context())
     everything = torch.cat(list(proposal.scores.values()))
     assert bool((torch.isfinite(everything) & (everything >= 0)).all())
     assert float(everything.mean()) == pytest.approx(1)
@@ -104,13 +105,13 @@ def test_scores_are_finite_and_of_mean_one_over_all_channels(name: str) -> None:
 @pytest.mark.parametrize("name", SCORED)
 def test_room_in_every_budget_prunes_nothing(name: str) -> None:
     context = method_context(budgets={"macs": 1.0, "params": 1.0})
-    proposal = METHODS[name].propose(context)
+    proposal = METHODS[name](context)
     assert list(proposal.widths.values()) == list(context.cost_model.sizes)
 
 
 @pytest.mark.parametrize("name", SCORED)
 def test_same_seed_gives_the_same_proposal(name: str) -> None:
-    first, second = (METHODS[name].propose(method_context()) for _ in range(2))
+    first, second = (METHODS[name](method_context()) for _ in range(2))
     assert first.widths == second.widths
     assert all(torch.equal(first.scores[group], second.scores[group]) for group in first.scores)
 
@@ -118,7 +119,7 @@ def test_same_seed_gives_the_same_proposal(name: str) -> None:
 @pytest.mark.parametrize("name", SCORED)
 def test_budgets_out_of_reach_are_refused(name: str) -> None:
     with pytest.raises(InfeasibleBudgetsError, match=r"budgets\.macs"):
-        METHODS[name].propose(method_context(budgets={"macs": 0.01}))
+        METHODS[name](method_context(budgets={"macs": 0.01}))
 
 
 @pytest.mark.parametrize("name", SCORED)
@@ -128,14 +129,14 @@ def test_scores_of_an_earlier_stage_are_used(name: str) -> None:
         group.name: torch.linspace(1, 2, group.num_channels, dtype=torch.float64)
         for group in plain.graph.groups
     }
-    proposal = METHODS[name].propose(method_context(importance=given))
+    proposal = METHODS[name](method_context(importance=given))
     for group, scores_C in given.items():
         ratio_C = proposal.scores[group] / scores_C
         torch.testing.assert_close(ratio_C, ratio_C[:1].expand_as(ratio_C))
 
 
 def test_only_the_random_method_depends_on_the_seed_of_the_scores() -> None:
-    first, second = (METHODS["random"].propose(method_context(seed=seed)) for seed in (0, 1))
+    first, second = (METHODS["random"](method_context(seed=seed)) for seed in (0, 1))
     assert not torch.equal(first.scores["conv1"], second.scores["conv1"])
     assert first.widths == second.widths
 
@@ -143,10 +144,10 @@ def test_only_the_random_method_depends_on_the_seed_of_the_scores() -> None:
 def test_task_inspired_weighs_groups_by_sensitivity() -> None:
     names = method_context().cost_model.names
     calm = dict.fromkeys(names, 0.1)
-    given = METHODS["task_inspired"].propose(method_context(sensitivities={**calm, "conv1": 2.0}))
+    given = METHODS["task_inspired"](method_context(sensitivities={**calm, "conv1": 2.0}))
     level = {name: float(scores.mean()) for name, scores in given.scores.items()}
     assert max(level, key=lambda name: level[name]) == "conv1"
-    wide = METHODS["task_inspired"].propose(method_context(sensitivities={**calm, "conv2": 2.0}))
+    wide = METHODS["task_inspired"](method_context(sensitivities={**calm, "conv2": 2.0}))
     assert given.widths["conv1"] > wide.widths["conv1"]
 
 

@@ -66,6 +66,9 @@ def run_in_process(
         if config == Searcher.FINISHED:
             return
         packed = json.loads(config["packed"])
+        if "item" not in packed:
+            searcher.on_trial_complete(str(number), {METRIC: 0, "done": True})
+            continue
         outcome = execute_item(
             WorkItem.from_plain(packed["item"]), packed["config"], BackendSettings(**packed["backend"])
         )
@@ -85,7 +88,7 @@ def seams(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(driver, "local_ray", no_ray)
     monkeypatch.setattr(driver, "run_items", run_in_process)
     monkeypatch.setattr(session, "open_projection", lambda *_: Tracker())
-    monkeypatch.setattr(session, "FINISHED", session.EndReason("finished", "FINISHED", 1.0))
+    monkeypatch.setattr(driver, "FINISHED", session.EndReason("finished", "FINISHED", 1.0))
 
 
 def search(

@@ -48,7 +48,9 @@ def test_the_ideal_is_the_larger_of_work_per_slot_and_critical_path(timeline: Pa
     assert timing.work_s == 10 + 4 + 6 + 4 * 5
     assert timing.critical_path_s == 10 + 6 + 5
     assert timing.ideal_s == max(40 / 2, 21)
-    assert timing.to_plain()["ideal_s"] == 21
+    assert timing.serial_s == 10
+    assert timing.reachable_s == 10 + (40 - 10) / 2
+    assert (timing.to_plain()["ideal_s"], timing.to_plain()["reachable_s"]) == (21, 25)
 
 
 def test_without_sharing_each_trial_would_build_its_stages(timeline: Path) -> None:

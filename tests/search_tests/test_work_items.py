@@ -12,6 +12,7 @@ from search.work_items import (
     WorkItem,
     choose_item,
     critical_path_s,
+    serial_prefix_s,
 )
 
 DENSE = PlannedStage(name="dense", key="dense")
@@ -155,3 +156,22 @@ def test_stages_that_do_not_depend_on_each_other_do_not_add_up() -> None:
 
 def test_no_trials_have_no_critical_path() -> None:
     assert critical_path_s([], {}) == 0
+
+
+SECONDS = {"dense": 3.0, "predictor": 2.0, "importance": 4.0, "selector-1": 7.0, "selector-2": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("trials", "expected"),
+    [
+        ([steered(0, 1), steered(1, 2)], 3 + 2),
+        ([steered(0, 1), steered(1, 1)], 3 + 2 + 7),
+        ([steered(0, 1), scored(1)], 3),
+        ([scored(0), scored(1)], 3 + 4),
+        (NOTHING_IN_COMMON, 0),
+        (UNRELATED, 0),
+        ([], 0),
+    ],
+)
+def test_only_what_everything_comes_after_is_serial(trials: list[PlannedTrial], expected: float) -> None:
+    assert serial_prefix_s(trials, SECONDS) == expected

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.tune.search import Searcher
+
+from pruning_core.errors import StorageError
+from reports.records import TrialStatus
+from search.backend import BackendSettings
+from search.outcomes import ItemOutcome, OutcomeStatus
+from search.ray_searcher import RaySearcher
+from search.work_items import WorkItem
+from search.worker import METRIC
+from tests.search_tests.synthetic_backend import FACTORY
+from tests.search_tests.synthetic_search import SyntheticSearch, make_folder, make_spec
+
+
+@pytest.fixture
+def search(tmp_path: Path) -> SyntheticSearch:
+    spec = make_spec()
+    return SyntheticSearch(spec, make_folder(tmp_path, spec))
+
+
+def make_searcher(search: SyntheticSearch, tmp_path: Path, *, slots: int = 2) -> RaySearcher:
+    settings = BackendSettings(factory=FACTORY, artifacts=str(search.folder.artifacts_path))
+    searcher = RaySearcher(search.proposer, settings, slots=slots, folder=tmp_path)
+    for number in range(slots):
+        assert "meet_in" in packed(searcher.suggest(f"meeting-{number}"))
+        searcher.on_trial_complete(f"meeting-{number}", {METRIC: 0})
+    return searcher
+
+
+def packed(config: Any) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(config["packed"])
+    return content
+
+
+def report(status: OutcomeStatus, reason: str | None = None) -> dict[str, Any]:
+    outcome = ItemOutcome(status=status, started_at=1.0, finished_at=2.0, reason=reason)
+    return {METRIC: 1, "outcome": json.dumps(outcome.to_plain())}
+
+
+def test_all_workers_meet_before_the_first_item(search: SyntheticSearch, tmp_path: Path) -> None:
+    searcher = make_searcher(search, tmp_path, slots=3)
+    assert not search.handed_out
+    first = packed(searcher.suggest("a"))
+    assert WorkItem.from_plain(first["item"]).name == "dense"
+
+
+def test_looking_ahead_proposes_while_workers_start(search: SyntheticSearch, tmp_path: Path) -> None:
+    settings = BackendSettings(factory=FACTORY, artifacts=str(search.folder.artifacts_path))
+    searcher = RaySearcher(search.proposer, settings, slots=1, folder=tmp_path)
+    searcher.look_ahead()
+    assert not search.study._study.get_trials()
+    searcher.suggest("meeting")
+    searcher.look_ahead()
+    num_proposed = len(search.study._study.get_trials())
+    assert num_proposed > 0
+    searcher.look_ahead()
+    assert len(search.study._study.get_trials()) == num_proposed
+    assert not search.handed_out
+
+
+def test_a_slot_with_nothing_to_do_waits_for_the_stage_that_is_built(
+    search: SyntheticSearch, tmp_path: Path
+) -> None:
+    searcher = make_searcher(search, tmp_path)
+    item = WorkItem.from_plain(packed(searcher.suggest("a"))["item"])
+    assert packed(searcher.suggest("b"))["wait_for"] == [item.key]
+    searcher.on_trial_complete("b", {METRIC: 0})
+    searcher.on_trial_complete("a", report(OutcomeStatus.COMPLETE))
+    assert WorkItem.from_plain(packed(searcher.suggest("c"))["item"]).name == "predictor"
+
+
+@pytest.mark.parametrize(("result", "error"), [(None, True), (None, False), ({METRIC: 1}, True)])
+def test_a_worker_that_died_gives_a_failure(
+    search: SyntheticSearch, tmp_path: Path, result: dict[str, Any] | None, error: bool
+) -> None:
+    searcher = make_searcher(search, tmp_path)
+    searcher.suggest("a")
+    searcher.on_trial_complete("a", result, error=error)
+    assert search.records
+    assert {record.status for record in search.records} == {TrialStatus.FAILED}
+    assert search.records[0].reason is not None
+    assert "the worker process died" in search.records[0].reason
+
+
+def test_what_ends_the_search_is_kept_as_it_was_raised(search: SyntheticSearch, tmp_path: Path) -> None:
+    searcher = make_searcher(search, tmp_path)
+    searcher.suggest("a")
+    with pytest.raises(StorageError, match="disk full"):
+        searcher.on_trial_complete("a", report(OutcomeStatus.NO_STORAGE, "disk full"))
+    assert isinstance(searcher.error, StorageError)
+
+
+def test_the_end_is_told_once_nothing_runs(search: SyntheticSearch, tmp_path: Path) -> None:
+    search.run()
+    searcher = make_searcher(search, tmp_path)
+    assert searcher.suggest("a") == Searcher.FINISHED
