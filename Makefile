@@ -24,7 +24,7 @@ search: .venv/ready
 	$(BIN)/prunefront launch examples/digits.yaml
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: .venv/ready
 	$(BIN)/ruff check .

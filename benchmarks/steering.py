@@ -39,7 +39,7 @@ def make_config(args: argparse.Namespace, seed: int, variant: str) -> PruningCon
     return load_config(
         {
             "architecture": {"name": args.architecture},
-            "dataset": {"name": "npz", "root": str(args.data), "train_images": args.images, "validation_share": 0.2},
+            "dataset": {"name": "npz", "root": str(args.data), "train_images": args.images, "validation_share": 0.25},
             "dense_training": {"epochs": args.dense_epochs},
             "dense_seed": seed,
             "seed": seed,
@@ -79,6 +79,7 @@ def measure(config: PruningConfig, data: DataSplits, store: ArtifactStore) -> di
         "similarity": steer.facts["gated"]["explanation_similarity"],
         "macs_share": steer.facts["macs"] / steer.facts["dense_macs"],
         "history_end": steer.facts["history"][-1],
+        "config": config.model_dump(mode="json", exclude={"dataset": {"root"}}),
     }
 
 
@@ -128,11 +129,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--store", type=Path, default=Path("results/artifacts"))
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
-    parser.add_argument("--architecture", default="cifar_resnet20")
-    parser.add_argument("--images", type=int, default=8_000)
+    parser.add_argument("--architecture", default="cifar_resnet8")
+    parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--dense-epochs", type=int, default=15)
-    parser.add_argument("--predictor-epochs", type=int, default=5)
-    parser.add_argument("--selector-epochs", type=int, default=3)
+    parser.add_argument("--predictor-epochs", type=int, default=10)
+    parser.add_argument("--selector-epochs", type=int, default=4)
     parser.add_argument("--macs", type=float, default=0.5)
     parser.add_argument("--scope", default="inner")
     parser.add_argument("--num-basis", type=int, default=1)

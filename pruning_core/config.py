@@ -192,7 +192,7 @@ class PredictorConfig(Settings):
 
     epochs: PositiveInt = 10
     batch_size: PositiveInt = 128
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 2e-3
     weight_decay: NonNegativeFloat = 1e-4
     mask_temperature: PositiveFloat = 0.1
     warm_start: bool = True
@@ -208,12 +208,12 @@ class SelectorConfig(Settings):
 
     epochs: PositiveInt = 5
     batch_size: PositiveInt = 64
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 3e-3
     weight_decay: NonNegativeFloat = 1e-4
-    area_weight: NonNegativeFloat = 0.2
+    area_weight: NonNegativeFloat = 2.0
     area_power: PositiveFloat = 0.3
     smoothness_weight: NonNegativeFloat = 1e-3
-    mask_temperature: PositiveFloat = 1.0
+    mask_temperature: PositiveFloat = 0.5
     hard_masks: bool = False
     decoder_share: Annotated[float, Field(gt=0, le=1)] = 0.25
 
@@ -232,7 +232,7 @@ class SaliencyConfig(Settings):
     num_basis: PositiveInt = 1
     max_num_basis: PositiveInt = 4
     centre_margin: Annotated[float, Field(ge=0, lt=0.5)] = 1 / 16
-    width_range: tuple[PositiveFloat, PositiveFloat] = (5 / 32, 11 / 32)
+    width_range: tuple[PositiveFloat, PositiveFloat] = (2 / 32, 12 / 32)
     initial_width: PositiveFloat = 10 / 32
     taps: tuple[str, ...] = ()
     predictor: PredictorConfig = PredictorConfig()
@@ -256,8 +256,8 @@ class GatesConfig(Settings):
 
     Attributes:
         source: ``free`` logits, or the paper's GRU ``hypernetwork``.
-        noise: ``logistic`` (binary concrete, P(open) = sigmoid(logit + base)) or ``gumbel`` (the paper's one-sided noise,
-            P(open) = 1 - exp(-exp(logit + base))).
+        noise: ``logistic`` (binary concrete, P(open) = sigmoid(logit + base)) or ``gumbel`` (the paper's one-sided
+            noise, P(open) = 1 - exp(-exp(logit + base))).
         base: Added to every logit, so that gates start open.
         temperature: Of soft gates; falls log-linearly to ``final_temperature``.
         final_temperature: Reached at the last step.
@@ -271,8 +271,8 @@ class GatesConfig(Settings):
             multiplier per budget.
         dual_rate: How far a multiplier's integral moves per step and unit of log excess (``lagrangian``).
         dual_damping: What is added to the integral per unit of log excess (``lagrangian``).
-        budget_widths: The cost is that of the ``expected`` widths, or of an independent ``sampled`` 0/1 draw (the paper's;
-            gumbel noise needs it, because its open probability is flat at the start).
+        budget_widths: The cost is that of the ``expected`` widths, or of an independent ``sampled`` 0/1 draw (the
+            paper's; gumbel noise needs it, because its open probability is flat at the start).
         task_loss: Cross-entropy with the label, or distillation from the dense network.
         targets: ``dense`` keeps each image's own explanation, ``shuffled`` another image's (an ablation).
         distance: Between ``raw`` outputs of the selector (the paper's) or ``normalised`` mask parameters; ``relative``

@@ -22,3 +22,10 @@ def tiny_data() -> DataSplits:
 def tiny_network() -> nn.Module:
     """An untrained residual network for ``tiny_data``, new for each test."""
     return make_network()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests that start Ray one after another: two of them would want four cores."""
+    for item in items:
+        if item.get_closest_marker("ray") is not None:
+            item.add_marker(pytest.mark.xdist_group("ray"))

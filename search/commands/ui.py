@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,22 +18,26 @@ __all__ = ["HOST", "server_command", "serve_ui"]
 
 HOST = "127.0.0.1"
 _PATIENCE_S = 10
+_ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 def serve_ui(storage: Path, port: int) -> None:
-    """Serve the store until Ctrl-C.
+    """Serve the store until Ctrl-C or SIGTERM; the server and its own workers end with this process.
 
     Raises:
         StorageError: The folder has no store, or the port is taken.
     """
     arguments = server_command(storage, port)
     typer.echo(f"MLflow on http://{HOST}:{port} (ready in about half a minute; Ctrl-C ends it)")
-    server = subprocess.Popen(arguments)  # noqa: S603 - our own arguments, no shell
+    environment = {**os.environ, **_ENVIRONMENT}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    server = subprocess.Popen(arguments, env=environment, start_new_session=True)  # noqa: S603 - no shell
     try:
         code = server.wait()
     except KeyboardInterrupt:
-        _end(server)
         return
+    finally:
+        _end(server)
     if code != 0:
         raise typer.Exit(code)
 
@@ -62,9 +68,12 @@ def server_command(storage: Path, port: int) -> list[str]:
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
-    server.terminate()
-    try:
-        server.wait(timeout=_PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
+    """End the server's whole process group."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, number)
+            server.wait(timeout=_PATIENCE_S)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from search.backend import BackendSettings, load_backend
 from search.outcomes import ItemOutcome, OutcomeStatus
 from search.work_items import ItemKind, WorkItem
-from search.worker import execute_item, pack_item, unpack_outcome
+from search.worker import _meet, _wait, execute_item, pack_item, unpack_outcome
 from spaces import to_plain
 from tests.search_tests.synthetic_backend import (
     BROKEN_SELECTOR,
@@ -106,3 +108,25 @@ def test_items_are_sent_as_json(tmp_path: Path) -> None:
 def test_a_process_keeps_its_backend(tmp_path: Path) -> None:
     settings = BackendSettings(factory=FACTORY, artifacts=str(tmp_path))
     assert load_backend(settings) is load_backend(BackendSettings(factory=FACTORY, artifacts=str(tmp_path)))
+
+
+def test_a_meeting_lasts_until_all_workers_are_there(tmp_path: Path) -> None:
+    folder = tmp_path / "workers"
+    late = threading.Timer(0.3, (folder / "host-2").touch)
+    late.start()
+    started = time.monotonic()
+    _meet(folder, 2)
+    assert 0.3 <= time.monotonic() - started < 5
+    late.join()
+    _meet(folder, 2)  # a worker that comes later finds them there
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_wait_ends_with_the_first_stage_that_is_finished(tmp_path: Path) -> None:
+    settings = BackendSettings(factory=FACTORY, artifacts=str(tmp_path))
+    late = threading.Timer(0.3, (tmp_path / "b").touch)
+    late.start()
+    started = time.monotonic()
+    _wait(["a", "b"], settings)
+    assert 0.3 <= time.monotonic() - started < 5
+    late.join()
