@@ -20,8 +20,8 @@ from pathlib import Path
 from reports.records import TrialRecord, TrialStatus
 from search.study_folder import StudyFolder
 from search.study_records import read_study
-from search.timing import Timing, measure_timing
 from search.timeline import read_timeline
+from search.timing import Timing, measure_timing
 
 
 def render(study: str, timing: Timing, records: Sequence[TrialRecord], slots: int) -> str:
@@ -67,16 +67,16 @@ def render(study: str, timing: Timing, records: Sequence[TrialRecord], slots: in
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Read a finished study and write its page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("study")
     parser.add_argument("--storage", type=Path, default=Path("results"))
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     args = parser.parse_args(argv)
     folder = StudyFolder(args.storage, args.study)
     timing = measure_timing(read_timeline(folder.timeline_path))
-    finished = [
-        record for record in read_study(folder).records if record.status is TrialStatus.COMPLETE
-    ]
+    finished = [record for record in read_study(folder).records if record.status is TrialStatus.COMPLETE]
     args.out.mkdir(parents=True, exist_ok=True)
     name = f"sharing-{args.study}"
     (args.out / f"{name}.json").write_text(json.dumps(timing.to_plain(), indent=1) + "\n", encoding="utf-8")

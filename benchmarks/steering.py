@@ -39,7 +39,12 @@ def make_config(args: argparse.Namespace, seed: int, variant: str) -> PruningCon
     return load_config(
         {
             "architecture": {"name": args.architecture},
-            "dataset": {"name": "npz", "root": str(args.data), "train_images": args.images, "validation_share": 0.25},
+            "dataset": {
+                "name": "npz",
+                "root": str(args.data),
+                "train_images": args.images,
+                "validation_share": 0.25,
+            },
             "dense_training": {"epochs": args.dense_epochs},
             "dense_seed": seed,
             "seed": seed,

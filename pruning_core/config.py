@@ -347,6 +347,19 @@ class PruningConfig(Settings):
     )
     seed: int = 0
 
+    @model_validator(mode="before")
+    @classmethod
+    def _sections_start_from_their_defaults(cls, values: Any) -> Any:
+        """Let ``fine_tuning: {epochs: 3}`` change the epochs alone: the rest stays the default of *this* section."""
+        given = values.get("fine_tuning") if isinstance(values, Mapping) else None
+        if not isinstance(given, Mapping):
+            return values
+        default: dict[str, Any] = cls.model_fields["fine_tuning"].default.model_dump()
+        merged = {**default, **given}
+        if isinstance(given.get("distillation"), Mapping):
+            merged["distillation"] = {**default["distillation"], **given["distillation"]}
+        return {**values, "fine_tuning": merged}
+
 
 def load_config(values: Mapping[str, Any]) -> PruningConfig:
     """Build a configuration from plain values.
@@ -371,7 +384,7 @@ def describe_problem(model: type[BaseModel], error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     came = first.get("input")
     shown = "" if isinstance(came, (Mapping, BaseModel)) else f", but got {came!r}"
-    return f"'{dotted}': {message[:1].lower() + message[1:]}{'' if 'got' in message else shown}"
+    return f"'{dotted}': {message[:1].lower() + message[1:]}{'' if 'but got' in message else shown}"
 
 
 def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:

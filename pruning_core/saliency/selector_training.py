@@ -16,13 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.config import SaliencyConfig
-from pruning_core.data import Batch, DataSplits
+from pruning_core.data import Batch, DataSplits, iterate_batches
+from pruning_core.errors import InvalidSettingsError
+from pruning_core.saliency.explanations import explain
 from pruning_core.saliency.fitting import StepReport, fit, report_no_step
 from pruning_core.saliency.freezing import frozen_copy
 from pruning_core.saliency.losses import SelectorLoss, selector_loss
 from pruning_core.saliency.mask_sampling import sample_pixels
 from pruning_core.saliency.selector import SaliencySelector, build_selector
-from pruning_core.saliency.tap_reader import TapReader
+
+_CHECKED_IMAGES = 256
 
 
 def train_selector(
@@ -48,7 +51,8 @@ def train_selector(
         The selector of the last step, in evaluation mode.
 
     Raises:
-        InvalidSettingsError, UnsupportedNetworkError: No selector fits the network (see ``build_selector``).
+        InvalidSettingsError: The masks shrank to nothing, or no selector fits (see ``build_selector``).
+        UnsupportedNetworkError: The network has no maps to read.
         NonFiniteLossError: Training diverged.
     """
     selector = build_selector(dense, settings, num_classes=data.num_classes, input_shape=data.input_shape).to(
@@ -62,7 +66,24 @@ def train_selector(
         return selector_loss_of(selector, dense, predictor, batch.images_NCHW, settings, noise).total
 
     fit(selector, loss_of, data, settings.selector, seed=settings.seed, stage="selector", report=report)
-    return selector.eval()
+    _refuse_empty_masks(selector.eval(), dense, data, settings)
+    return selector
+
+
+@torch.no_grad()
+def _refuse_empty_masks(
+    selector: SaliencySelector, dense: nn.Module, data: DataSplits, settings: SaliencyConfig
+) -> None:
+    """Empty masks have no gradient to recover by, and all explanations would be alike."""
+    device = next(selector.parameters()).device
+    batches = iterate_batches(data.train, data.normalisation, batch_size=_CHECKED_IMAGES, device=device)
+    raw_NKP = explain(dense, selector, next(batches).images_NCHW).raw_NKP
+    num_pixels = selector.draw(raw_NKP, data.image_size).sum(dim=(-2, -1)).mean().item()
+    if num_pixels < 1:
+        raise InvalidSettingsError(
+            "saliency.selector.area_weight must leave masks of at least one pixel, but with "
+            f"{settings.selector.area_weight:g} they shrank to {num_pixels:.2g} pixels; lower it"
+        )
 
 
 def selector_loss_of(
@@ -77,20 +98,19 @@ def selector_loss_of(
 
     Args:
         selector: What learns.
-        dense: In evaluation mode.
-        predictor: In evaluation mode.
+        dense: Frozen.
+        predictor: Frozen.
         images_NCHW: Normalised images.
         settings: Its ``selector`` part.
         noise: Source of the sampled pixels.
     """
-    with torch.no_grad(), TapReader(dense, selector.taps) as reader:
-        logits_NC = dense(images_NCHW)
-        maps = reader.maps()
-    raw_NKP = selector(maps, logits_NC.argmax(dim=1))
+    explanation = explain(dense, selector, images_NCHW)
     height, width = images_NCHW.shape[-2:]
-    probability_NHW = selector.draw(raw_NKP, (height, width))
+    probability_NHW = selector.draw(explanation.raw_NKP, (height, width))
     sample_NHW = sample_pixels(
         probability_NHW, settings.selector.mask_temperature, noise, hard=settings.selector.hard_masks
     )
     masked_logits_NC = predictor(images_NCHW * sample_NHW.unsqueeze(1))
-    return selector_loss(logits_NC, masked_logits_NC, sample_NHW, probability_NHW, settings.selector)
+    return selector_loss(
+        explanation.logits_NC, masked_logits_NC, sample_NHW, probability_NHW, settings.selector
+    )
