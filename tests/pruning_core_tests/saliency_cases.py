@@ -21,8 +21,8 @@ NUM_CLASSES = 3
 QUICK = SaliencyConfig(
     max_num_basis=2,
     width_range=(2 / SIDE, 6 / SIDE),
-    predictor=PredictorConfig(epochs=1, batch_size=32),
-    selector=SelectorConfig(epochs=1, batch_size=32),
+    predictor=PredictorConfig(epochs=1, batch_size=32, learning_rate=1e-3),
+    selector=SelectorConfig(epochs=1, batch_size=32, learning_rate=1e-3, area_weight=0.2, mask_temperature=0.5),
 )
 
 

@@ -59,12 +59,13 @@ def random_maps(taps: tuple[Tap, ...], num_images: int, scale: int = 1) -> list[
 @pytest.mark.parametrize("num_basis", [1, 4])
 @pytest.mark.parametrize(("name", "side"), NETWORKS)
 def test_the_decoder_costs_at_most_its_share_of_the_backbone(name: str, side: int, num_basis: int) -> None:
-    with torch.device("meta"):  # shapes are enough to count
+    with torch.device("meta"):
         network = NETWORKS[name, side]().eval()
+    network.to_empty(device="cpu")  # shapes are enough to count
     selector = build_selector(
         network, SaliencyConfig(num_basis=num_basis), num_classes=10, input_shape=(3, side, side)
     )
-    backbone = counted_macs(network, torch.zeros(1, 3, side, side, device="meta"))
+    backbone = counted_macs(network, torch.zeros(1, 3, side, side))
     decoder = counted_macs(selector, random_maps(selector.taps, 1), torch.zeros(1, dtype=torch.int64))
     assert 0 < decoder <= 0.25 * backbone
 

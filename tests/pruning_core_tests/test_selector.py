@@ -110,6 +110,9 @@ def test_gradients_reach_the_selector_through_the_predictor_and_nothing_else() -
 def test_overfitting_one_batch_lowers_divergence_and_area(num_basis: int, hard: bool) -> None:
     dense, predictor = frozen_copy(classifier_of_patches()), frozen_copy(predictor_of_patches())
     settings = with_selector(num_basis, area_weight=0.5, hard_masks=hard)
+    settings = settings.model_copy(
+        update={"initial_width": 4 / SIDE}
+    )  # too narrow for patches near the border
     selector = build(dense, settings)
     images = first_batch(patch_data())
     optimiser = torch.optim.Adam(selector.parameters(), lr=1e-2)
@@ -142,8 +145,8 @@ def test_masks_shrink_as_the_area_weight_grows() -> None:
         selector = train_selector(classifier_of_patches(), predictor_of_patches(), patch_data(), settings)
         return widths_of(selector).mean().item()
 
-    widths = [mean_width(weight) for weight in (0.0, 0.5, 5.0)]
-    assert widths[0] > 1.1 * widths[1] > 1.21 * widths[2]
+    widths = [mean_width(weight) for weight in (0.0, 0.1, 1.0)]
+    assert widths[0] > 1.1 * widths[1] > 1.2 * widths[2]
 
 
 def widths_of(selector: SaliencySelector) -> Tensor:
@@ -179,7 +182,8 @@ def test_a_diverging_loss_stops_the_training() -> None:
 
 
 def test_masks_that_shrink_to_nothing_are_refused() -> None:
-    settings = with_selector(area_weight=1e4, epochs=12, learning_rate=0.3)
+    settings = with_selector(area_weight=1e4, epochs=20, learning_rate=0.3)
+    settings = settings.model_copy(update={"initial_width": 2 / SIDE})
     with pytest.raises(
         InvalidSettingsError, match="area_weight must leave masks of at least one pixel, but with 10000"
     ):
