@@ -24,6 +24,7 @@ def tiny_network() -> nn.Module:
     return make_network()
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tests that start Ray one after another: two of them would want four cores."""
     for item in items:
