@@ -22,7 +22,9 @@ QUICK = SaliencyConfig(
     max_num_basis=2,
     width_range=(2 / SIDE, 6 / SIDE),
     predictor=PredictorConfig(epochs=1, batch_size=32, learning_rate=1e-3),
-    selector=SelectorConfig(epochs=1, batch_size=32, learning_rate=1e-3, area_weight=0.2, mask_temperature=0.5),
+    selector=SelectorConfig(
+        epochs=1, batch_size=32, learning_rate=1e-3, area_weight=0.2, mask_temperature=0.5
+    ),
 )
 
 
