@@ -43,14 +43,12 @@ _DRIVER_ENVIRONMENT = {
 def worker_environment(num_threads: int) -> dict[str, str]:
     """Return what must be set before torch is imported in a worker.
 
-    Threads that spin while they wait make a machine with as many workers as cores many times slower. Each work
-    item runs in a new thread; a malloc arena for each would keep what the last one freed.
+    Threads that spin while they wait make a machine with as many workers as cores many times slower.
     """
     return {
         "OMP_NUM_THREADS": str(num_threads),
         "OMP_WAIT_POLICY": "PASSIVE",
         "MKL_NUM_THREADS": str(num_threads),
-        "MALLOC_ARENA_MAX": "1",
     }
 
 

@@ -21,6 +21,7 @@ from pruning_core.config import load_config
 from pruning_core.errors import InfeasibleBudgetsError, PrunefrontError
 from search.backend import BackendSettings, PruningBackend, load_backend
 from search.disk import is_storage_failure
+from search.freed_memory import return_freed_memory
 from search.outcomes import ItemOutcome, OutcomeStatus, this_process
 from search.work_items import ItemKind, WorkItem
 
@@ -91,6 +92,7 @@ def run_work_item(config: Mapping[str, Any]) -> None:
         tune.report({METRIC: 0})
         return
     outcome = execute_item(WorkItem.from_plain(packed["item"]), packed["config"], settings)
+    return_freed_memory()
     tune.report({METRIC: 1, _OUTCOME: json.dumps(outcome.to_plain())})
 
 
