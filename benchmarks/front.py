@@ -33,6 +33,9 @@ def render(study: StudyRecords, spec_text: str) -> str:
         f"{len(ended)} finished trials of {len(study.records)}. Accuracy on {rows[0].num_images} validation images",
         f"with 95 % intervals; the dense network has {rows[0].accuracy_dense:.1%}. FLOPs are MACs of one image.",
         "",
+        "    prunefront launch SPEC.yaml      # the specification below",
+        f"    python -m benchmarks.front {study.study}",
+        "",
         "| trial | accuracy | 95 % interval | after removal | MACs | kept | params | kept | same explanations |",
         "|---|---|---|---|---|---|---|---|---|",
         *(
