@@ -186,15 +186,16 @@ class BudgetsConfig(Settings):
 class PredictorConfig(Settings):
     """Training of the network that classifies masked images as the dense network classifies whole ones.
 
-    ``mask_temperature``: of the relaxed Bernoulli pixels (0.1 in [Ganjdanesh2022]). ``warm_start``: begin from the
+    ``mask_temperature``: of the relaxed Bernoulli pixels; best equal to the selector's (0.1 in [Ganjdanesh2022], whose
+    selector then shows the predictor masks it has never seen). ``warm_start``: begin from the
     dense weights (the paper's ImageNet setting) instead of from scratch (its CIFAR setting).
     """
 
     epochs: PositiveInt = 10
-    batch_size: PositiveInt = 128
+    batch_size: PositiveInt = 64
     learning_rate: PositiveFloat = 2e-3
     weight_decay: NonNegativeFloat = 1e-4
-    mask_temperature: PositiveFloat = 0.1
+    mask_temperature: PositiveFloat = 0.5
     warm_start: bool = True
 
 
@@ -208,7 +209,7 @@ class SelectorConfig(Settings):
 
     epochs: PositiveInt = 5
     batch_size: PositiveInt = 64
-    learning_rate: PositiveFloat = 3e-3
+    learning_rate: PositiveFloat = 1e-2
     weight_decay: NonNegativeFloat = 1e-4
     area_weight: NonNegativeFloat = 2.0
     area_power: PositiveFloat = 0.3
