@@ -53,8 +53,8 @@ def make_config(args: argparse.Namespace, seed: int, variant: str) -> PruningCon
             "saliency": {
                 "num_basis": args.num_basis,
                 "seed": seed,
-                "predictor": {"epochs": args.predictor_epochs},
-                "selector": {"epochs": args.selector_epochs},
+                "predictor": {"epochs": args.predictor_epochs, "batch_size": 128, "mask_temperature": 0.1},
+                "selector": {"epochs": args.selector_epochs, "learning_rate": 3e-3},
             },
             "gates": {"steps": args.gate_steps, **changes.get("gates", {})},
             "loss_weights": {"steering": args.steering, **changes.get("loss_weights", {})},

@@ -155,7 +155,6 @@ def widths_of(selector: SaliencySelector) -> Tensor:
     return selector.to_rbf(explained.raw_NKP).widths_NK
 
 
-@pytest.mark.slow
 def test_a_trained_selector_finds_the_patch_that_decides_the_class() -> None:
     settings = with_selector(epochs=30, area_weight=1.0, learning_rate=5e-3)
     selector = train_selector(classifier_of_patches(), predictor_of_patches(), patch_data(384), settings)
