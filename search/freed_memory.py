@@ -11,8 +11,8 @@ __all__ = ["return_freed_memory"]
 def return_freed_memory() -> bool:
     """Collect garbage and let the C library return what is free; tell whether it could.
 
-    glibc keeps the freed tensors of one network between those of the next: a worker grew by about 80 MB with every
-    network of another width that it trained.
+    glibc keeps the freed tensors of one network between those of the next, so that a worker would grow with every
+    network of another width that it trains.
     """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it

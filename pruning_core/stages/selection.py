@@ -8,23 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from pruning_core.budgets import Resource
 from pruning_core.channels import (
     CostModel,
     budget_limits,
     build_cost_model,
-    gate_map,
-    gate_weights,
     hard_gates,
     project,
 )
 from pruning_core.channels.structures import ChannelGraph, ChannelSelection
+from pruning_core.gating.steering import SteeringProblem, gated_forward
 from pruning_core.importance import IMPORTANCES, ImportanceContext, measure_sensitivities
 from pruning_core.methods import METHODS, MethodContext
-from pruning_core.saliency import SaliencySelector, explain
 from pruning_core.stages.artifact_store import Artifact
 from pruning_core.stages.context import StageContext
 from pruning_core.stages.dense import load_dense
@@ -76,7 +73,10 @@ def build_selection(context: StageContext) -> Artifact:
     selection = project(cost_model, graph, proposal.scores, proposal.widths, limits, config.channels)
     facts = _selection_facts(cost_model, graph, limits, selection)
     if selector is not None:
-        facts["gated"] = _explanations_of_gated(context, dense, selector, graph, selection)
+        problem = SteeringProblem(
+            network=dense, graph=graph, selector=selector, cost_model=cost_model, limits=limits
+        )
+        facts["gated"] = _explanations_of_gated(context, problem, selection)
     return Artifact(facts={**facts, **proposal.facts})
 
 
@@ -99,25 +99,13 @@ def _selection_facts(
 
 
 def _explanations_of_gated(
-    context: StageContext,
-    dense: nn.Module,
-    selector: SaliencySelector,
-    graph: ChannelGraph,
-    selection: ChannelSelection,
+    context: StageContext, problem: SteeringProblem, selection: ChannelSelection
 ) -> dict[str, float]:
     """Compare explanations before any weight has moved: what gate learning alone kept."""
-    gates = {name: gate_C.to(context.device) for name, gate_C in hard_gates(graph, selection).items()}
-    overrides = gate_weights(dense, graph, gates)
+    gates = {name: gate_C.to(context.device) for name, gate_C in hard_gates(problem.graph, selection).items()}
 
     def explain_gated(images_NCHW: Tensor, classes_N: Tensor) -> Tensor:
-        return explain(
-            dense,
-            selector,
-            images_NCHW,
-            classes_N,
-            forward=lambda shown_NCHW: functional_call(dense, overrides, (shown_NCHW,)),
-            see_map=lambda layer, map_NCHW: gate_map(map_NCHW, layer, graph, gates),
-        ).raw_NKP
+        return gated_forward(problem, gates, images_NCHW, classes_N).raw_NKP
 
-    kept = explanations_kept(context, dense, selector, explain_gated)
+    kept = explanations_kept(context, problem.network, problem.selector, explain_gated)
     return {"explanation_distance": kept.distance, "explanation_similarity": kept.similarity}
