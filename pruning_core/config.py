@@ -268,14 +268,20 @@ class GatesConfig(Settings):
         batch_size: Images per update.
         learning_rate: Of AdamW.
         weight_decay: Of AdamW, on the logits.
-        budget_term: ``one_sided`` is zero below the budget (the paper); ``two_sided`` pulls back; ``lagrangian`` has a
-            multiplier per budget.
+        budget_term: ``exact`` shifts all logits by one number so that the budget holds in every step; ``one_sided`` is
+            zero below the budget (the paper); ``two_sided`` pulls back; ``lagrangian`` has a multiplier
+            per budget.
+        budget_warmup: Share of the steps in which the cost falls from the dense network's to the budget (``exact``).
         dual_rate: How far a multiplier's integral moves per step and unit of log excess (``lagrangian``).
         dual_damping: What is added to the integral per unit of log excess (``lagrangian``).
-        budget_widths: The cost is that of the ``expected`` widths, or of an independent ``sampled`` 0/1 draw (the
-            paper's; gumbel noise needs it, because its open probability is flat at the start).
+        budget_widths: The cost in a loss term is that of the ``expected`` widths, or of an independent ``sampled`` 0/1
+            draw (the paper's; gumbel noise needs it, because its open probability is flat at the start).
         task_loss: Cross-entropy with the label, or distillation from the dense network.
+        steer_by: What the steering term holds to the dense network's: its ``explanations`` (the method), or, as
+            ablations, its tapped ``features`` or its ``outputs``.
         targets: ``dense`` keeps each image's own explanation, ``shuffled`` another image's (an ablation).
+        network_weights: ``frozen`` while gates learn (the paper), or trained along (``joint``), on augmented images.
+        weight_learning_rate: Of SGD on the weights (``joint``).
         distance: Between ``raw`` outputs of the selector (the paper's) or ``normalised`` mask parameters; ``relative``
             divides the latter by its mean between different images, so that 1 is as wrong as another image's
             explanation and the weight means the same on every data set.
@@ -292,17 +298,24 @@ class GatesConfig(Settings):
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = 0.1
     weight_decay: NonNegativeFloat = 1e-3
-    budget_term: Literal["one_sided", "two_sided", "lagrangian"] = "lagrangian"
+    budget_term: Literal["exact", "one_sided", "two_sided", "lagrangian"] = "exact"
+    budget_warmup: UnitInterval = 0.5
     dual_rate: NonNegativeFloat = 0.02
     dual_damping: NonNegativeFloat = 5.0
     budget_widths: Literal["expected", "sampled"] = "expected"
     task_loss: Literal["cross_entropy", "distillation"] = "cross_entropy"
+    steer_by: Literal["explanations", "features", "outputs"] = "explanations"
     targets: Literal["dense", "shuffled"] = "dense"
+    network_weights: Literal["frozen", "joint"] = "frozen"
+    weight_learning_rate: PositiveFloat = 0.02
     distance: Literal["relative", "normalised", "raw"] = "relative"
 
 
 class LossWeightsConfig(Settings):
-    """Weights of the terms that train the gates: task + steering + budget."""
+    """Weights of the terms that train the gates: task + steering + budget.
+
+    ``budget`` counts only where the budget is a loss term; ``gates.budget_term: exact`` has none.
+    """
 
     task: NonNegativeFloat = 1.0
     steering: NonNegativeFloat = 1.0

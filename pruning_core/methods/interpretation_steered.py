@@ -9,7 +9,8 @@ from dataclasses import asdict
 
 from pruning_core.channels import check_feasible
 from pruning_core.errors import InvalidSettingsError
-from pruning_core.gating.steering import SteeringProblem, steer_gates
+from pruning_core.gating.gated_network import SteeringProblem
+from pruning_core.gating.steering import steer_gates
 from pruning_core.methods.protocols import ChannelProposal, MethodContext
 
 
@@ -41,6 +42,7 @@ def propose_interpretation_steered(context: MethodContext) -> ChannelProposal:
         config.gates,
         config.loss_weights,
         seed=config.seed,
+        data=context.data,
         device=context.device,
         report=lambda done, total: context.report("steer", done, total),
     )
@@ -48,4 +50,5 @@ def propose_interpretation_steered(context: MethodContext) -> ChannelProposal:
         scores=learned.open_probability,
         widths={name: int((open_C > 0.5).sum()) for name, open_C in learned.open_probability.items()},
         facts={"history": [asdict(terms) for terms in learned.history]},
+        weights=learned.weights,
     )

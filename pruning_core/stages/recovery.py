@@ -6,6 +6,8 @@ fine-tuning. The last epoch counts; nothing is chosen here.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -35,14 +37,16 @@ _NUM_PROOF_IMAGES = 8
 def build_fine_tuned(context: StageContext) -> Artifact:
     """Make the slim network and bring its accuracy back."""
     config, data, device = context.config, context.data, context.device
-    chosen = context.artifact(selection_stage(context)).facts
+    choice = context.artifact(selection_stage(context))
+    chosen = choice.facts
     selection = ChannelSelection.from_plain(chosen["kept"])
     dense = load_dense(context)
     selector = load_selector(context) if context.has_stage("selector") else None
     graph = channel_graph(context, dense, selector)
 
-    slim = remove_channels(dense, graph, selection)
-    verify_removal(dense.cpu(), slim.cpu(), graph, selection, _proof_images(context))
+    full = _with_weights(dense, choice.tensors)
+    slim = remove_channels(full, graph, selection)
+    verify_removal(full.cpu(), slim.cpu(), graph, selection, _proof_images(context))
     cost = count_cost(slim, data.input_shape)
     assert (cost.macs, cost.params) == (chosen["macs"], chosen["params"]), (
         "the cost model must count as the counter"
@@ -79,6 +83,15 @@ def build_fine_tuned(context: StageContext) -> Artifact:
             **_slim_explanations(context, dense, slim, graph, selection, selector),
         },
     )
+
+
+def _with_weights(dense: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
+    """Return the network to remove channels from: the dense one, or a copy with weights trained along with gates."""
+    if not weights:
+        return dense
+    trained = copy.deepcopy(dense)
+    trained.load_state_dict(dict(weights))
+    return trained
 
 
 def selection_stage(context: StageContext) -> str:

@@ -12,7 +12,7 @@ import copy
 from torch import nn
 
 from pruning_core.data import LabelledImages, stratified_subset
-from pruning_core.gating.steering import SteeringSet
+from pruning_core.gating.steering_batches import SteeringSet
 from pruning_core.saliency import (
     SaliencySelector,
     build_selector,

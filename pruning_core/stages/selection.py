@@ -19,7 +19,7 @@ from pruning_core.channels import (
     project,
 )
 from pruning_core.channels.structures import ChannelGraph, ChannelSelection
-from pruning_core.gating.steering import SteeringProblem, gated_forward
+from pruning_core.gating.gated_network import SteeringProblem, gated_forward
 from pruning_core.importance import IMPORTANCES, ImportanceContext, measure_sensitivities
 from pruning_core.methods import METHODS, MethodContext
 from pruning_core.stages.artifact_store import Artifact
@@ -72,12 +72,12 @@ def build_selection(context: StageContext) -> Artifact:
     )
     selection = project(cost_model, graph, proposal.scores, proposal.widths, limits, config.channels)
     facts = _selection_facts(cost_model, graph, limits, selection)
-    if selector is not None:
+    if selector is not None and proposal.weights is None:
         problem = SteeringProblem(
             network=dense, graph=graph, selector=selector, cost_model=cost_model, limits=limits
         )
         facts["gated"] = _explanations_of_gated(context, problem, selection)
-    return Artifact(facts={**facts, **proposal.facts})
+    return Artifact(tensors=proposal.weights or {}, facts={**facts, **proposal.facts})
 
 
 def _selection_facts(

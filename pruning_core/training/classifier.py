@@ -69,7 +69,7 @@ def train_classifier(
     _check_batch_size(network, settings)
     network.to(device).to(memory_format=torch.channels_last)
     network.train()
-    optimiser = _make_optimiser(network, settings)
+    optimiser = make_optimiser(network, settings)
     steps_per_epoch = max(1, len(data.train) // settings.batch_size)
     schedule = plan_learning_rate(settings, steps_per_epoch)
     generator = torch.Generator().manual_seed(seed)
@@ -116,7 +116,8 @@ def _take_step(
     return loss.item()
 
 
-def _make_optimiser(network: nn.Module, settings: TrainingConfig) -> torch.optim.Optimizer:
+def make_optimiser(network: nn.Module, settings: TrainingConfig) -> torch.optim.Optimizer:
+    """Return SGD with Nesterov momentum; weight decay acts on convolution and linear weights only."""
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     return torch.optim.SGD(
         [

@@ -21,6 +21,7 @@ from pruning_core.stages import (
     evaluate_on_test,
     load_dense_network,
     load_slim_network,
+    plan_run,
     preflight,
     run_stage,
     run_trial,
@@ -78,6 +79,23 @@ def test_every_method_meets_its_budgets_and_reports_what_it_did(
     assert (result.explanation_similarity is not None) == steered
     if result.explanation_similarity is not None:
         assert 0 < result.explanation_similarity <= 1
+
+
+def test_weights_trained_along_with_gates_are_what_the_slim_network_starts_from(
+    tiny_data: DataSplits, store: ArtifactStore
+) -> None:
+    config = quick(gates={**QUICK["gates"], "network_weights": "joint", "budget_term": "exact"})
+    result = run_trial(config, data=tiny_data, store=store)
+    assert result.macs <= result.limits["macs"]
+    plan = plan_run(config, tiny_data.fingerprint)
+    dense, steered = store.get(plan.key_of("dense")), store.get(plan.key_of("steer"))
+    assert dense is not None
+    assert steered is not None
+    assert {name: tensor.shape for name, tensor in steered.tensors.items()} == {
+        name: tensor.shape for name, tensor in dense.tensors.items()
+    }
+    moved = [name for name, tensor in steered.tensors.items() if not torch.equal(tensor, dense.tensors[name])]
+    assert "conv1.weight" in moved or len(moved) > len(steered.tensors) // 2
 
 
 def test_a_finished_run_is_not_run_again(tiny_data: DataSplits, store: ArtifactStore) -> None:
