@@ -16,18 +16,19 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, ValidationError, model_validator
 
-from pruning_core.budgets import Budget, Resource, parse_budget
+from pruning_core.budgets import Budget, Resource
 from pruning_core.errors import InvalidSettingsError
+from pruning_core.setting_types import (
+    BudgetField,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Settings,
+    UnitInterval,
+    describe_problem,
+)
 
 __all__ = [
     "ArchitectureConfig",
@@ -41,34 +42,14 @@ __all__ = [
     "MethodName",
     "PredictorConfig",
     "PruningConfig",
+    "RecoveryConfig",
     "SaliencyConfig",
     "SelectorConfig",
     "Settings",
     "TrainingConfig",
+    "describe_problem",
     "load_config",
 ]
-
-UnitInterval = Annotated[float, Field(ge=0, le=1)]
-PositiveInt = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-NonNegativeFloat = Annotated[float, Field(ge=0)]
-
-
-def _budget_to_plain(budget: Budget) -> float | int:
-    return budget.share if budget.share is not None else int(budget.amount or 0)
-
-
-BudgetField = Annotated[
-    Budget, BeforeValidator(parse_budget), PlainSerializer(_budget_to_plain, return_type=float | int)
-]
-
-
-class Settings(BaseModel):
-    """Base of all settings: frozen, unknown keys refused, no NaN or infinity."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, use_enum_values=False
-    )
 
 
 class MethodName(StrEnum):
@@ -76,6 +57,12 @@ class MethodName(StrEnum):
 
     INTERPRETATION_STEERED = "interpretation_steered"
     TASK_INSPIRED = "task_inspired"
+    TAYLOR = "taylor"
+    GROUP_NORM = "group_norm"
+    LAMP = "lamp"
+    BN_SCALE = "bn_scale"
+    FPGM = "fpgm"
+    L2 = "l2"
     L1 = "l1"
     RANDOM = "random"
 
@@ -323,21 +310,36 @@ class LossWeightsConfig(Settings):
 
 
 class ImportanceConfig(Settings):
-    """Filter importance from a pass over training images.
+    """Filter importance, and how budgets are divided between groups by it.
 
     Attributes:
-        num_images: Size of the stratified calibration set.
+        allocation: ``uniform`` keeps the same share of every group; ``global`` keeps what lies above one threshold for
+            all groups; ``sensitivity`` loses least by the loss that each group's removal costs; ``auto`` is what
+            the method's source does (``DEFAULT_ALLOCATIONS``). Gate learning needs none.
+        num_images: Size of the stratified calibration set of training images.
         grid_size: Side P of the P x P grid that responses are pooled to for the class correlation (CKA).
         task_weight: w in score = task**w * flow**(1 - w).
         num_positions: Pixels sampled per layer for the information flow.
         greedy: Remove channels one by one, updating the flow.
     """
 
+    allocation: Literal["auto", "uniform", "global", "sensitivity"] = "auto"
     num_images: PositiveInt = 2048
     grid_size: PositiveInt = 4
     task_weight: UnitInterval = 0.5
     num_positions: PositiveInt = 4096
     greedy: bool = True
+
+
+class RecoveryConfig(Settings):
+    """Between removal and fine-tuning.
+
+    ``reconstruct``: refit the weights that read removed channels by least squares, so that the layers' outputs on
+    ``num_images`` training images stay close to the dense ones.
+    """
+
+    reconstruct: bool = False
+    num_images: PositiveInt = 512
 
 
 class PruningConfig(Settings):
@@ -356,6 +358,7 @@ class PruningConfig(Settings):
     gates: GatesConfig = GatesConfig()
     loss_weights: LossWeightsConfig = LossWeightsConfig()
     importance: ImportanceConfig = ImportanceConfig()
+    recovery: RecoveryConfig = RecoveryConfig()
     fine_tuning: TrainingConfig = TrainingConfig(
         epochs=10, learning_rate=0.05, distillation=DistillationConfig(weight=0.5)
     )
@@ -385,27 +388,3 @@ def load_config(values: Mapping[str, Any]) -> PruningConfig:
         return PruningConfig.model_validate(values)
     except ValidationError as error:
         raise InvalidSettingsError(describe_problem(PruningConfig, error)) from None
-
-
-def describe_problem(model: type[BaseModel], error: ValidationError) -> str:
-    """Say the first problem of a validation in one line: dotted key, what came, what is allowed."""
-    first = error.errors(include_url=False)[0]
-    location = [str(part) for part in first["loc"]]
-    dotted = ".".join(location) or "settings"
-    if first["type"] == "extra_forbidden":
-        known = ", ".join(sorted(_fields_at(model, location[:-1])))
-        return f"unknown key '{dotted}'. Known keys there: {known}."
-    message = first["msg"].removeprefix("Value error, ")
-    came = first.get("input")
-    shown = "" if isinstance(came, (Mapping, BaseModel)) else f", but got {came!r}"
-    return f"'{dotted}': {message[:1].lower() + message[1:]}{'' if 'but got' in message else shown}"
-
-
-def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
-    for part in location:
-        field = model.model_fields.get(part)
-        inner = field.annotation if field is not None else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            break
-        model = inner
-    return list(model.model_fields)

@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +61,24 @@ STAGES: dict[str, StageSpec] = {
         is_shared=True,
     ),
     "explanations": StageSpec(version=1, reads=("gates.num_images",), is_shared=True),
-    "importance": StageSpec(version=1, reads=("importance", "channels.scope"), is_shared=True),
+    "importance": StageSpec(
+        version=2,
+        reads=("method", "importance", "channels.scope"),
+        ignores=("importance.allocation",),
+        is_shared=True,
+    ),
+    "sensitivity": StageSpec(
+        version=1, reads=("method", "importance.num_images", "channels.scope"), is_shared=True
+    ),
     "steer": StageSpec(
         version=1,
         reads=("channels", "budgets", "gates", "loss_weights", "seed"),
         ignores=("gates.num_images",),
     ),
-    "allocate": StageSpec(version=1, reads=("method", "channels", "budgets", "seed")),
-    "fine_tune": StageSpec(version=1, reads=("fine_tuning", "seed", "dataset.augmentation")),
+    "allocate": StageSpec(
+        version=2, reads=("method", "importance.allocation", "channels", "budgets", "seed")
+    ),
+    "fine_tune": StageSpec(version=1, reads=("recovery", "fine_tuning", "seed", "dataset.augmentation")),
 }
 
 _STEERED: dict[str, tuple[str, ...]] = {
@@ -94,10 +104,55 @@ _WEIGHTS_ONLY: dict[str, tuple[str, ...]] = {
 STAGES_OF_METHOD: dict[MethodName, dict[str, tuple[str, ...]]] = {
     MethodName.INTERPRETATION_STEERED: _STEERED,
     MethodName.TASK_INSPIRED: _SCORED,
+    MethodName.TAYLOR: _SCORED,
+    MethodName.GROUP_NORM: _WEIGHTS_ONLY,
+    MethodName.LAMP: _WEIGHTS_ONLY,
+    MethodName.BN_SCALE: _WEIGHTS_ONLY,
+    MethodName.FPGM: _WEIGHTS_ONLY,
+    MethodName.L2: _WEIGHTS_ONLY,
     MethodName.L1: _WEIGHTS_ONLY,
     MethodName.RANDOM: _WEIGHTS_ONLY,
 }
-"""Per method its stages in the order they run, each with its parents."""
+"""Per method its stages in the order they run, each with its parents; ``stages_of`` adds what the allocation needs."""
+
+DEFAULT_ALLOCATIONS: dict[MethodName, str | None] = {
+    MethodName.INTERPRETATION_STEERED: None,  # learning the gates settles the widths as well
+    MethodName.TASK_INSPIRED: "sensitivity",
+    MethodName.TAYLOR: "global",
+    MethodName.GROUP_NORM: "global",
+    MethodName.LAMP: "global",
+    MethodName.BN_SCALE: "global",
+    MethodName.FPGM: "uniform",
+    MethodName.L2: "uniform",
+    MethodName.L1: "uniform",
+    MethodName.RANDOM: "uniform",
+}
+"""What ``importance.allocation: auto`` stands for: what each method's source does."""
+
+_READ_LESS: dict[tuple[MethodName, str], tuple[str, ...]] = {
+    (MethodName.TAYLOR, "importance"): ("method", "importance.num_images", "channels.scope"),
+}
+"""What a stage reads of the configuration where a method needs less than the stage's specification says."""
+
+
+def allocation_of(method: MethodName, allocation: str) -> str | None:
+    """Return how a method divides budgets between groups, with ``auto`` replaced; None for gate learning."""
+    default = DEFAULT_ALLOCATIONS[method]
+    return default if default is None or allocation == "auto" else allocation
+
+
+def stages_of(method: MethodName, allocation: str = "auto") -> dict[str, tuple[str, ...]]:
+    """Return the stages of a run in the order they run, each with its parents."""
+    stages = STAGES_OF_METHOD[method]
+    if allocation_of(method, allocation) != "sensitivity":
+        return stages
+    extended: dict[str, tuple[str, ...]] = {}
+    for name, parents in stages.items():
+        if name == "allocate":
+            extended |= {"sensitivity": parents, "allocate": (*parents, "sensitivity")}
+        else:
+            extended[name] = parents
+    return extended
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,8 +195,8 @@ def plan_run(config: PruningConfig, data_fingerprint: str) -> RunPlan:
     fields = _content_fields(config)
     keys: dict[str, str] = {}
     nodes: list[StageNode] = []
-    for name, parents in STAGES_OF_METHOD[config.method].items():
-        spec = STAGES[name]
+    for name, parents in stages_of(config.method, config.importance.allocation).items():
+        spec = _spec_of(config.method, name)
         parent_keys = tuple(keys[parent] for parent in parents)
         keys[name] = _digest(
             {
@@ -156,13 +211,18 @@ def plan_run(config: PruningConfig, data_fingerprint: str) -> RunPlan:
     return RunPlan(nodes=tuple(nodes))
 
 
-def fields_read_by(method: MethodName) -> frozenset[str]:
+def fields_read_by(method: MethodName, allocation: str = "auto") -> frozenset[str]:
     """Return the dotted names of all fields that some stage of a method reads."""
     names: set[str] = set()
     fields = _flatten(PruningConfig().model_dump(mode="json"))
-    for stage in STAGES_OF_METHOD[method]:
-        names.update(_read_fields(fields, STAGES[stage]))
+    for stage in stages_of(method, allocation):
+        names.update(_read_fields(fields, _spec_of(method, stage)))
     return frozenset(names)
+
+
+def _spec_of(method: MethodName, stage: str) -> StageSpec:
+    spec = STAGES[stage]
+    return replace(spec, reads=_READ_LESS.get((method, stage), spec.reads))
 
 
 def _read_fields(fields: Mapping[str, Any], spec: StageSpec) -> dict[str, Any]:
@@ -189,8 +249,11 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _content_fields(config: PruningConfig) -> dict[str, Any]:
-    """Return the flat fields with paths replaced by what lies there."""
+    """Return the flat fields with paths replaced by what lies there, and with one spelling for equal runs."""
     fields = _flatten(config.model_dump(mode="json"))
+    fields["importance.allocation"] = allocation_of(config.method, config.importance.allocation)
+    if not config.recovery.reconstruct:
+        fields["recovery.num_images"] = None
     checkpoint = config.architecture.checkpoint
     if checkpoint is not None:
         fields["architecture.checkpoint"] = _digest_file(checkpoint)

@@ -18,8 +18,11 @@ def check_effects(spec: SearchSpec) -> None:
     Raises:
         InvalidSettingsError: Names the field and the methods.
     """
-    methods = _methods_of(spec)
-    read = frozenset[str]().union(*(fields_read_by(method) for method in methods))
+    methods = [MethodName(name) for name in _choices(spec, "method", spec.run.method)]
+    allocations = _choices(spec, "importance.allocation", spec.run.importance.allocation)
+    read = frozenset[str]().union(
+        *(fields_read_by(method, allocation) for method in methods for allocation in allocations)
+    )
     for name in spec.search:
         if name not in read and name != "method":
             raise InvalidSettingsError(
@@ -28,8 +31,9 @@ def check_effects(spec: SearchSpec) -> None:
             )
 
 
-def _methods_of(spec: SearchSpec) -> list[MethodName]:
-    varied = spec.space.distributions.get("method")
+def _choices(spec: SearchSpec, name: str, fixed: str) -> list[str]:
+    """Return all values that a field takes in a search."""
+    varied = spec.space.distributions.get(name)
     if isinstance(varied, CategoricalDistribution):
-        return [MethodName(str(choice)) for choice in varied.choices]
-    return [spec.run.method]
+        return [str(choice) for choice in varied.choices]
+    return [fixed]

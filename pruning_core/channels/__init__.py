@@ -7,7 +7,12 @@ from pruning_core.channels.grouping import find_channel_groups
 from pruning_core.channels.layout import Layout, slim_layout
 from pruning_core.channels.projection import project
 from pruning_core.channels.removal import apply_layout, remove_channels
-from pruning_core.channels.rounding import allowed_widths, minimum_widths, rounding_step
+from pruning_core.channels.rounding import (
+    allowed_widths,
+    minimum_widths,
+    nearest_allowed_width,
+    rounding_step,
+)
 from pruning_core.channels.structures import (
     ChannelGraph,
     ChannelGroup,
@@ -50,6 +55,7 @@ __all__ = [
     "kept_map_positions",
     "minimum_cost",
     "minimum_widths",
+    "nearest_allowed_width",
     "project",
     "remove_channels",
     "rounding_step",

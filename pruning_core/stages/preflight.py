@@ -17,9 +17,11 @@ from pruning_core.channels import (
     find_channel_groups,
     minimum_widths,
 )
-from pruning_core.channels.structures import UntouchedLayer
+from pruning_core.channels.structures import ChannelGraph, UntouchedLayer
 from pruning_core.config import PruningConfig
 from pruning_core.data import DataSplits
+from pruning_core.importance import IMPORTANCES, ImportanceContext
+from pruning_core.stage_keys import STAGES_OF_METHOD
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +40,7 @@ def preflight(config: PruningConfig, data: DataSplits) -> Preflight:
     """Build the untrained network, find its groups, and check the budgets against what they can reach.
 
     Raises:
-        UnsupportedNetworkError: The network cannot be pruned safely.
+        UnsupportedNetworkError: The network cannot be pruned safely, or its channels cannot be scored by the method.
         InfeasibleBudgetsError: A budget is below what the narrowest network reaches.
     """
     check_supported(config.architecture)
@@ -49,6 +51,8 @@ def preflight(config: PruningConfig, data: DataSplits) -> Preflight:
     model = build_cost_model(network, graph, data.input_shape)
     limits = budget_limits(config.budgets, model.dense)
     check_feasible(model, limits, config.channels)
+    if config.method in IMPORTANCES and "importance" not in STAGES_OF_METHOD[config.method]:
+        _score_once(config, network, graph, data)
     narrowest = minimum_widths(graph, config.channels)
     return Preflight(
         dense=model.dense,
@@ -57,4 +61,13 @@ def preflight(config: PruningConfig, data: DataSplits) -> Preflight:
         num_groups=len(graph.groups),
         num_channels=graph.num_channels,
         untouched=graph.untouched,
+    )
+
+
+def _score_once(config: PruningConfig, network: nn.Module, graph: ChannelGraph, data: DataSplits) -> None:
+    """Let an importance that needs no image refuse the network now instead of after the dense training."""
+    IMPORTANCES[config.method].score(
+        ImportanceContext(
+            network=network, graph=graph, data=data, settings=config.importance, seed=config.seed
+        )
     )

@@ -1,4 +1,4 @@
-"""Stages that choose which channels stay: ``importance``, ``steer``, ``allocate``.
+"""Stages that choose which channels stay: ``importance``, ``sensitivity``, ``steer``, ``allocate``.
 
 Every method ends in the same projection, so that only scores and widths differ between them.
 """
@@ -31,18 +31,21 @@ from pruning_core.stages.saliency import load_selector, load_steering_set
 
 
 def build_importance(context: StageContext) -> Artifact:
-    """Score the filters, and how much the loss minds losing each group: once for all budgets of a search."""
-    dense = load_dense(context)
-    subject = ImportanceContext(
-        network=dense,
-        graph=channel_graph(context, dense, None),
-        data=context.data,
-        settings=context.config.importance,
-        seed=context.config.dense_seed,
-        device=context.device,
-    )
-    scores = IMPORTANCES[context.config.method].score(subject)
-    return Artifact(tensors=scores, facts={"sensitivities": dict(measure_sensitivities(subject, scores))})
+    """Score the filters by training images: once for all budgets of a search."""
+    return Artifact(tensors=IMPORTANCES[context.config.method].score(_subject(context)))
+
+
+def build_sensitivity(context: StageContext) -> Artifact:
+    """Measure how much the loss minds losing each group: once for all budgets of a search.
+
+    Methods without the stage ``importance`` score their filters here again, which costs them next to nothing.
+    """
+    subject = _subject(context)
+    if context.has_stage("importance"):
+        scores: Mapping[str, Tensor] = context.artifact("importance").tensors
+    else:
+        scores = IMPORTANCES[context.config.method].score(subject)
+    return Artifact(facts={"sensitivities": measure_sensitivities(subject, scores)})
 
 
 def build_selection(context: StageContext) -> Artifact:
@@ -53,7 +56,6 @@ def build_selection(context: StageContext) -> Artifact:
     graph = channel_graph(context, dense, selector)
     cost_model = build_cost_model(dense, graph, context.data.input_shape)
     limits = budget_limits(config.budgets, cost_model.dense)
-    importance = context.artifact("importance") if context.has_stage("importance") else None
     proposal = METHODS[config.method](
         MethodContext(
             network=dense,
@@ -62,8 +64,8 @@ def build_selection(context: StageContext) -> Artifact:
             limits=limits,
             data=context.data,
             config=config,
-            importance=importance.tensors if importance is not None else None,
-            sensitivities=importance.facts["sensitivities"] if importance is not None else None,
+            importance=context.artifact("importance").tensors if context.has_stage("importance") else None,
+            sensitivities=_sensitivities(context),
             selector=selector,
             steering_set=load_steering_set(context) if selector is not None else None,
             device=context.device,
@@ -78,6 +80,25 @@ def build_selection(context: StageContext) -> Artifact:
         )
         facts["gated"] = _explanations_of_gated(context, problem, selection)
     return Artifact(tensors=proposal.weights or {}, facts={**facts, **proposal.facts})
+
+
+def _subject(context: StageContext) -> ImportanceContext:
+    dense = load_dense(context)
+    return ImportanceContext(
+        network=dense,
+        graph=channel_graph(context, dense, None),
+        data=context.data,
+        settings=context.config.importance,
+        seed=context.config.dense_seed,
+        device=context.device,
+    )
+
+
+def _sensitivities(context: StageContext) -> Mapping[str, float] | None:
+    if not context.has_stage("sensitivity"):
+        return None
+    sensitivities: dict[str, float] = context.artifact("sensitivity").facts["sensitivities"]
+    return sensitivities
 
 
 def _selection_facts(

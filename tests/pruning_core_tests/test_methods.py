@@ -24,11 +24,21 @@ from pruning_core.errors import InfeasibleBudgetsError, InvalidSettingsError
 from pruning_core.importance import IMPORTANCES
 from pruning_core.methods import METHODS, ChannelProposal, MethodContext
 from pruning_core.methods.allocation import AllocationProblem, AllocationSettings, allocate_widths
-from pruning_core.methods.baselines import scaled_to_mean
+from pruning_core.methods.allocators import scaled_to_mean
 from pruning_core.stage_keys import STAGES_OF_METHOD
 from tests.pruning_core_tests.importance_cases import class_images, seeded_network
 
 SCORED = [name for name in METHODS if name in IMPORTANCES]
+
+
+def normalised_network() -> nn.Module:
+    """A network in which every group has a batch normalisation."""
+    network = seeded_network(width=16)
+    norm = nn.BatchNorm2d(6).eval()
+    with torch.no_grad():
+        norm.weight.copy_(torch.linspace(0.5, 1.5, 6))
+    network.add_module("stem", nn.Sequential(network.stem, norm))
+    return network
 
 
 def method_context(
@@ -38,7 +48,7 @@ def method_context(
     sensitivities: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> MethodContext:
-    network = seeded_network(width=16)
+    network = normalised_network()
     data = class_images()
     config = load_config(
         {
@@ -83,8 +93,14 @@ def test_steering_without_a_selector_says_what_to_run_first() -> None:
         METHODS["interpretation_steered"](method_context())
 
 
-@pytest.mark.parametrize("name", SCORED)
-@pytest.mark.parametrize("budgets", [{"macs": 0.5}, {"params": 0.4}, {"macs": 0.6, "params": 0.5}])
+@pytest.mark.parametrize(
+    ("name", "budgets"),
+    [
+        *((name, {"macs": 0.5}) for name in SCORED),
+        *((name, {"params": 0.4}) for name in ("task_inspired", "lamp", "l1")),
+        *((name, {"macs": 0.6, "params": 0.5}) for name in ("task_inspired", "lamp", "l1")),
+    ],
+)
 def test_proposal_ends_within_every_budget(name: str, budgets: dict[str, float]) -> None:
     context = method_context(budgets=budgets)
     proposal = METHODS[name](context)

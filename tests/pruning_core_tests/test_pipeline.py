@@ -13,8 +13,8 @@ from torch import Tensor
 from pruning_core.channels import count_cost
 from pruning_core.config import MethodName, PruningConfig, load_config
 from pruning_core.data import DataSplits, iterate_batches
-from pruning_core.errors import InfeasibleBudgetsError, StorageError
-from pruning_core.stage_keys import STAGES_OF_METHOD
+from pruning_core.errors import InfeasibleBudgetsError, StorageError, UnsupportedNetworkError
+from pruning_core.stage_keys import STAGES_OF_METHOD, stages_of
 from pruning_core.stages import (
     ArtifactStore,
     RunResult,
@@ -43,6 +43,10 @@ QUICK: dict[str, Any] = {
 }
 
 
+ONE_OF_EACH_KIND = (MethodName.INTERPRETATION_STEERED, MethodName.TASK_INSPIRED, MethodName.L1)
+"""Methods that between them run every stage."""
+
+
 def quick(**changes: Any) -> PruningConfig:
     return load_config({**QUICK, **changes})
 
@@ -60,8 +64,10 @@ def measured(result: RunResult) -> dict[str, Any]:
     return plain
 
 
-@pytest.mark.parametrize("scope", ["inner", "all"])
-@pytest.mark.parametrize("method", MethodName)
+@pytest.mark.parametrize(
+    ("method", "scope"),
+    [*((method, "all") for method in MethodName), *((method, "inner") for method in ONE_OF_EACH_KIND)],
+)
 def test_every_method_meets_its_budgets_and_reports_what_it_did(
     method: MethodName, scope: str, tiny_data: DataSplits, store: ArtifactStore
 ) -> None:
@@ -69,7 +75,7 @@ def test_every_method_meets_its_budgets_and_reports_what_it_did(
     result = run_trial(config, data=tiny_data, store=store)
     assert result.macs <= result.limits["macs"] == int(0.6 * result.dense_macs)
     assert result.params <= result.limits["params"] == int(0.7 * result.dense_params)
-    assert list(result.stage_seconds) == list(STAGES_OF_METHOD[method])
+    assert list(result.stage_seconds) == list(stages_of(method))
     assert result.num_images == len(tiny_data.validation)
     assert 0 <= result.accuracy <= 1
     slim = load_slim_network(config, data=tiny_data, store=store)
@@ -142,14 +148,52 @@ class Untouchable:
         raise AssertionError(f"a pruning run looked at {len(indices_N)} test images")
 
 
-@pytest.mark.parametrize("method", MethodName)
-def test_no_test_image_is_used_by_any_stage(
-    method: MethodName, tiny_data: DataSplits, tmp_path: Path
+def test_no_test_image_is_used_by_any_stage(tiny_data: DataSplits, tmp_path: Path) -> None:
+    guarded, store = replace(tiny_data, test=Untouchable(tiny_data.test.labels_N)), ArtifactStore(tmp_path)
+    for method in (*ONE_OF_EACH_KIND, MethodName.TAYLOR):
+        config = quick(method=method, recovery={"reconstruct": True, "num_images": 64})
+        run_trial(config, data=guarded, store=store)
+        with pytest.raises(AssertionError, match="looked at"):
+            evaluate_on_test(config, data=guarded, store=store)
+
+
+def test_a_reconstruction_is_measured_beside_the_removal_alone(
+    tiny_data: DataSplits, store: ArtifactStore
 ) -> None:
-    guarded = replace(tiny_data, test=Untouchable(tiny_data.test.labels_N))
-    run_trial(quick(method=method), data=guarded, store=ArtifactStore(tmp_path))
-    with pytest.raises(AssertionError, match="looked at"):
-        evaluate_on_test(quick(method=method), data=guarded, store=ArtifactStore(tmp_path))
+    def facts_of(**recovery: Any) -> Any:
+        result = run_trial(quick(method="l1", recovery=recovery), data=tiny_data, store=store)
+        final = store.get(result.trial_key)
+        assert final is not None
+        return final.facts
+
+    plain, refitted = facts_of(), facts_of(reconstruct=True, num_images=64)
+    assert (plain["num_correct_after_reconstruction"], plain["reconstruction"]) == (None, [])
+    assert refitted["num_correct_after_removal"] == plain["num_correct_after_removal"]
+    assert 0 <= refitted["num_correct_after_reconstruction"] <= len(tiny_data.validation)
+    assert refitted["reconstruction"]
+    assert all(layer["error_after"] < layer["error_before"] for layer in refitted["reconstruction"])
+
+
+def test_sensitivities_are_measured_once_for_all_budgets(tiny_data: DataSplits, store: ArtifactStore) -> None:
+    results = [
+        run_trial(
+            quick(
+                method="l2",
+                importance={"allocation": "sensitivity", "num_images": 64},
+                budgets={"macs": macs},
+            ),
+            data=tiny_data,
+            store=store,
+        )
+        for macs in (0.6, 0.7)
+    ]
+    assert [("sensitivity" in result.cached_stages) for result in results] == [False, True]
+
+
+def test_a_method_that_cannot_score_the_network_is_refused_before_training(tiny_data: DataSplits) -> None:
+    squeezenet = {"name": "torchvision:squeezenet1_1"}
+    with pytest.raises(UnsupportedNetworkError, match="bn_scale needs a batch normalisation"):
+        preflight(quick(method="bn_scale", architecture=squeezenet), tiny_data)
 
 
 def test_the_test_split_is_looked_at_once_and_remembered(tiny_data: DataSplits, store: ArtifactStore) -> None:

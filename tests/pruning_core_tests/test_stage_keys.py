@@ -12,7 +12,13 @@ import pytest
 
 from pruning_core.config import MethodName, PruningConfig, load_config
 from pruning_core.errors import InvalidCheckpointError, InvalidSettingsError
-from pruning_core.stage_keys import STAGES, STAGES_OF_METHOD, fields_read_by, plan_run
+from pruning_core.stage_keys import (
+    DEFAULT_ALLOCATIONS,
+    STAGES,
+    STAGES_OF_METHOD,
+    fields_read_by,
+    plan_run,
+)
 
 STEERED = ("dense", "predictor", "selector", "explanations", "steer", "fine_tune")
 
@@ -89,6 +95,7 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "budgets.macs": (0.7, "steer"),
     "budgets.params": (0.7, "steer"),
     "seed": (7, "steer"),
+    "recovery.reconstruct": (True, "fine_tune"),
     "fine_tuning.epochs": (99, "fine_tune"),
     "fine_tuning.batch_size": (32, "fine_tune"),
     "fine_tuning.learning_rate": (0.3, "fine_tune"),
@@ -113,6 +120,8 @@ ELSEWHERE = {
     "dataset.image_size",
     "dataset.split_seed",
     "method",
+    "recovery.num_images",
+    "importance.allocation",
     "importance.num_images",
     "importance.grid_size",
     "importance.task_weight",
@@ -166,7 +175,9 @@ def test_other_data_moves_every_key() -> None:
     assert all(before[stage] != after[stage] for stage in STEERED)
 
 
-@pytest.mark.parametrize("name", sorted(name for name in ELSEWHERE if name.startswith("importance.")))
+@pytest.mark.parametrize(
+    "name", sorted(name for name in ELSEWHERE if name.startswith("importance.") and "allocation" not in name)
+)
 def test_importance_settings_count_only_where_importance_is_measured(name: str) -> None:
     value = False if name.endswith("greedy") else 0.25 if name.endswith("weight") else 7
     other = changed(name, value)
@@ -176,6 +187,45 @@ def test_importance_settings_count_only_where_importance_is_measured(name: str) 
     after = keys_by_stage(other.model_copy(update=method))
     assert before["dense"] == after["dense"]
     assert all(before[stage] != after[stage] for stage in ("importance", "allocate", "fine_tune"))
+
+
+def with_importance(method: MethodName, **importance: object) -> dict[str, str]:
+    return keys_by_stage(load_config({"method": method, "importance": importance}))
+
+
+def test_gradients_do_not_read_what_only_class_correlation_and_flow_need() -> None:
+    plain = with_importance(MethodName.TAYLOR)
+    assert with_importance(MethodName.TAYLOR, greedy=False, grid_size=2, task_weight=0.1) == plain
+    assert with_importance(MethodName.TAYLOR, num_images=7)["importance"] != plain["importance"]
+    assert "importance.greedy" not in fields_read_by(MethodName.TAYLOR)
+
+
+@pytest.mark.parametrize("method", [MethodName.TAYLOR, MethodName.L1])
+def test_an_allocation_moves_no_score_and_its_default_may_be_spelt_out(method: MethodName) -> None:
+    plain = with_importance(method)
+    assert with_importance(method, allocation=DEFAULT_ALLOCATIONS[method]) == plain
+    other = with_importance(method, allocation="sensitivity")
+    assert list(other) == [*list(plain)[:-2], "sensitivity", "allocate", "fine_tune"]
+    assert all(other[stage] == plain[stage] for stage in plain if stage not in ("allocate", "fine_tune"))
+    assert all(other[stage] != plain[stage] for stage in ("allocate", "fine_tune"))
+
+
+def test_sensitivities_are_shared_by_all_budgets_and_move_with_the_method() -> None:
+    def sensitivity_of(method: MethodName, **values: object) -> str:
+        config = {"method": method, "importance": {"allocation": "sensitivity"}, **values}
+        return keys_by_stage(load_config(config))["sensitivity"]
+
+    plain = sensitivity_of(MethodName.L1)
+    assert sensitivity_of(MethodName.L1, budgets={"macs": 0.3}, seed=5) == plain
+    assert sensitivity_of(MethodName.L2) != plain
+
+
+def test_the_size_of_a_reconstruction_counts_only_if_there_is_one() -> None:
+    def trial_of(**recovery: object) -> str:
+        return plan_run(load_config({"recovery": recovery}), "data").trial_key
+
+    assert trial_of(num_images=7) == trial_of()
+    assert trial_of(num_images=7, reconstruct=True) != trial_of(reconstruct=True)
 
 
 def test_methods_share_the_dense_network_and_nothing_they_choose() -> None:
@@ -229,6 +279,8 @@ def test_parents_come_before_children_and_the_last_stage_is_the_trial(method: Me
 def test_the_fields_a_method_reads_are_known() -> None:
     assert "saliency.num_basis" in fields_read_by(MethodName.INTERPRETATION_STEERED)
     assert "saliency.num_basis" not in fields_read_by(MethodName.L1)
+    assert "importance.num_images" not in fields_read_by(MethodName.L1)
+    assert "importance.num_images" in fields_read_by(MethodName.L1, "sensitivity")
 
 
 def test_keys_are_the_same_in_every_process() -> None:
