@@ -62,7 +62,7 @@ STAGES: dict[str, StageSpec] = {
     ),
     "explanations": StageSpec(version=1, reads=("gates.num_images",), is_shared=True),
     "importance": StageSpec(
-        version=2,
+        version=1,
         reads=("method", "importance", "channels.scope"),
         ignores=("importance.allocation",),
         is_shared=True,
@@ -76,7 +76,7 @@ STAGES: dict[str, StageSpec] = {
         ignores=("gates.num_images",),
     ),
     "allocate": StageSpec(
-        version=2, reads=("method", "importance.allocation", "channels", "budgets", "seed")
+        version=1, reads=("method", "importance.allocation", "channels", "budgets", "seed")
     ),
     "fine_tune": StageSpec(version=1, reads=("recovery", "fine_tuning", "seed", "dataset.augmentation")),
 }

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from pruning_core.channels.structures import ChannelGraph, ChannelGroup, ChannelUse, Role
+from pruning_core.channels.structures import ChannelGroup, ChannelUse, Role
 from pruning_core.importance.layer_weights import incoming_weights, outgoing_weights
 from pruning_core.importance.norm_scale import scales_of
 from pruning_core.importance.protocols import FilterImportance, ImportanceContext
@@ -34,7 +34,7 @@ class GroupNormImportance:
     def score(self, context: ImportanceContext) -> dict[str, Tensor]:
         """Read the scores off the weights."""
         return {
-            group.name: relative_to_mean(group_magnitude(context.network, context.graph, group))
+            group.name: relative_to_mean(group_magnitude(context.network, group))
             for group in context.graph.groups
         }
 
@@ -49,15 +49,14 @@ class LampImportance:
     def score(self, context: ImportanceContext) -> dict[str, Tensor]:
         """Read the scores off the weights."""
         return {
-            group.name: layer_adaptive(group_magnitude(context.network, context.graph, group))
+            group.name: layer_adaptive(group_magnitude(context.network, group))
             for group in context.graph.groups
         }
 
 
-def group_magnitude(network: nn.Module, graph: ChannelGraph, group: ChannelGroup) -> Tensor:
+def group_magnitude(network: nn.Module, group: ChannelGroup) -> Tensor:
     """Return the magnitude ``(C,)`` of a group's channels, float64 on the CPU."""
-    uses = [use for use in group.uses if use.role is not Role.CONSUMES or use.layer not in graph.taps]
-    squares = [_squares(network, use) for use in uses]
+    squares = [_squares(network, use) for use in group.uses]
     known = [square_C for square_C in squares if square_C is not None]
     return torch.stack(known).mean(dim=0)
 

@@ -92,7 +92,7 @@ def _gated_inputs(network: nn.Module, graph: ChannelGraph, gates: Mapping[str, T
     placed: dict[str, _Placed] = defaultdict(list)
     for group in graph.groups:
         for use in group.uses:
-            if use.role is Role.CONSUMES and use.layer not in graph.taps:
+            if use.role is Role.CONSUMES:
                 placed[use.layer].append((group.name, torch.tensor(use.positions)))
     with ExitStack() as hooks:
         for layer, groups in placed.items():
