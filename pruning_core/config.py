@@ -244,6 +244,8 @@ class GatesConfig(Settings):
 
     Attributes:
         source: ``free`` logits, or the paper's GRU ``hypernetwork``.
+        prior: A scoring method whose importance and allocation gates start from (the hybrid), instead of all alike.
+        prior_sharpness: How far a prior's gates differ within a group: slope of the logit over the log of the score.
         noise: ``logistic`` (binary concrete, P(open) = sigmoid(logit + base)) or ``gumbel`` (the paper's one-sided
             noise, P(open) = 1 - exp(-exp(logit + base))).
         base: Added to every logit, so that gates start open.
@@ -275,6 +277,8 @@ class GatesConfig(Settings):
     """
 
     source: Literal["free", "hypernetwork"] = "free"
+    prior: MethodName | None = None
+    prior_sharpness: PositiveFloat = 2.0
     noise: Literal["logistic", "gumbel"] = "logistic"
     base: float = 3.0
     temperature: PositiveFloat = 0.4
@@ -296,6 +300,12 @@ class GatesConfig(Settings):
     network_weights: Literal["frozen", "joint"] = "frozen"
     weight_learning_rate: PositiveFloat = 0.02
     distance: Literal["relative", "normalised", "raw"] = "relative"
+
+    @model_validator(mode="after")
+    def _prior_scores_channels(self) -> Self:
+        if self.prior is MethodName.INTERPRETATION_STEERED:
+            raise ValueError("prior must be a method that scores channels, but got interpretation_steered")
+        return self
 
 
 class LossWeightsConfig(Settings):

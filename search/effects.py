@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from optuna.distributions import CategoricalDistribution
 
 from pruning_core.config import MethodName
@@ -20,8 +22,11 @@ def check_effects(spec: SearchSpec) -> None:
     """
     methods = [MethodName(name) for name in _choices(spec, "method", spec.run.method)]
     allocations = _choices(spec, "importance.allocation", spec.run.importance.allocation)
+    priors = [
+        MethodName(name) if name else None for name in _choices(spec, "gates.prior", spec.run.gates.prior)
+    ]
     read = frozenset[str]().union(
-        *(fields_read_by(method, allocation) for method in methods for allocation in allocations)
+        *(fields_read_by(*found) for found in itertools.product(methods, allocations, priors))
     )
     for name in spec.search:
         if name not in read and name != "method":
@@ -31,9 +36,9 @@ def check_effects(spec: SearchSpec) -> None:
             )
 
 
-def _choices(spec: SearchSpec, name: str, fixed: str) -> list[str]:
-    """Return all values that a field takes in a search."""
+def _choices(spec: SearchSpec, name: str, fixed: str | None) -> list[str]:
+    """Return all values that a field takes in a search; empty stands for none."""
     varied = spec.space.distributions.get(name)
     if isinstance(varied, CategoricalDistribution):
-        return [str(choice) for choice in varied.choices]
-    return [fixed]
+        return [str(choice or "") for choice in varied.choices]
+    return [fixed or ""]

@@ -17,14 +17,13 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from pruning_core.config import GatesConfig, LossWeightsConfig, TrainingConfig
-from pruning_core.data import DataSplits
 from pruning_core.gating.budget_shift import shift_to_budget
 from pruning_core.gating.budget_term import log_excess
 from pruning_core.gating.gate_noise import NOISES
@@ -63,7 +62,7 @@ def steer_gates(
     weights: LossWeightsConfig,
     *,
     seed: int,
-    data: DataSplits,
+    prior: Mapping[str, Tensor] | None = None,
     device: str = "cpu",
     report: Callable[[int, int], None] = report_no_steps,
 ) -> LearnedGates:
@@ -71,11 +70,11 @@ def steer_gates(
 
     Args:
         problem: Stays as it is.
-        steering_set: Images with the dense network's answers, for gates on frozen weights.
+        steering_set: Images with the dense network's answers.
         gates: See ``GatesConfig``.
         weights: Of the loss terms.
         seed: Of order, augmentation, noise and the gate source.
-        data: Its training images are used where answers cannot be stored.
+        prior: Per group the logits that its gates start from; by default all start alike.
         device: Where to learn.
         report: Called with (done, total) after every step; may raise to stop.
 
@@ -83,7 +82,7 @@ def steer_gates(
         NonFiniteLossError: The loss became NaN or infinite; nothing was updated with it.
     """
     dense = frozen_problem(problem, device)
-    learner = _Learner(dense, gates, seed, device)
+    learner = _Learner(dense, gates, prior, seed, device)
     loss_of = StepLoss(
         learner.problem,
         gates,
@@ -92,7 +91,7 @@ def steer_gates(
         generator=torch.Generator(device=device).manual_seed(seed),
     )
     history: list[LossTerms] = []
-    for step, batch in enumerate(_batches(dense, steering_set, data, gates, seed, device)):
+    for step, batch in enumerate(_batches(dense, steering_set, gates, seed, device)):
         if step == gates.steps:
             break
         done = step / max(1, gates.steps - 1)
@@ -114,7 +113,14 @@ def steer_gates(
 class _Learner:
     """What is learned: gate logits, and the network's weights where they are trained along."""
 
-    def __init__(self, dense: SteeringProblem, gates: GatesConfig, seed: int, device: str) -> None:
+    def __init__(
+        self,
+        dense: SteeringProblem,
+        gates: GatesConfig,
+        prior: Mapping[str, Tensor] | None,
+        seed: int,
+        device: str,
+    ) -> None:
         self._gates = gates
         self._source = build_gate_source(gates.source, group_sizes(dense.graph), seed).to(device)
         self._optimisers: list[torch.optim.Optimizer] = [
@@ -122,17 +128,20 @@ class _Learner:
                 self._source.parameters(), lr=gates.learning_rate, weight_decay=gates.weight_decay
             )
         ]
+        self._start_C = torch.full((sum(group_sizes(dense.graph)),), gates.base, device=device)
+        if prior is not None:
+            self._start_C += torch.cat([prior[group.name] for group in dense.graph.groups]).to(self._start_C)
         self.problem = dense
         if gates.network_weights == "joint":
             network = _trainable_copy(dense, device)
             self.problem = replace(dense, network=network)
             settings = TrainingConfig(learning_rate=gates.weight_learning_rate)
             self._optimisers.append(make_optimiser(network, settings))
-        self._dense_excess = float(self._excess(torch.full((sum(group_sizes(dense.graph)),), torch.inf)))
+        self._dense_excess = float(self._excess(torch.full_like(self._start_C, torch.inf)))
 
     def logits(self, done: float) -> Tensor:
         """Return the logits of all gates, shifted to the budget if it is held exactly."""
-        logits_C: Tensor = self._source() + self._gates.base
+        logits_C: Tensor = self._source() + self._start_C
         if self._gates.budget_term != "exact":
             return logits_C
         ahead = 1 - done / self._gates.budget_warmup if self._gates.budget_warmup > 0 else 0.0
@@ -166,13 +175,12 @@ def _trainable_copy(dense: SteeringProblem, device: str) -> nn.Module:
 def _batches(
     dense: SteeringProblem,
     steering_set: SteeringSet,
-    data: DataSplits,
     gates: GatesConfig,
     seed: int,
     device: str,
 ) -> Iterator[SteeringBatch]:
     if gates.network_weights == "joint" or gates.steer_by == "features":
-        return fresh_answers(dense, data, gates, seed=seed, device=device)
+        return fresh_answers(dense, steering_set.data, gates, seed=seed, device=device)
     return stored_answers(steering_set, gates, seed=seed, device=device)
 
 

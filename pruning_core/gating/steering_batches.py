@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from pruning_core.config import GatesConfig
-from pruning_core.data import Augmentation, DataSplits, LabelledImages, Normalisation, iterate_batches
+from pruning_core.data import Augmentation, DataSplits, LabelledImages, iterate_batches
 from pruning_core.gating.gated_network import SteeringProblem
 from pruning_core.saliency import explain
 
@@ -28,12 +28,13 @@ from pruning_core.saliency import explain
 class SteeringSet:
     """Images the gates learn from, with what the dense network says of them.
 
-    ``raw_NKP``: its explanations as the selector's raw numbers; ``classes_N``: its predictions;
+    ``data``: where they are from; where answers cannot be stored, all of its training images are used.
+    ``raw_NKP``: the dense network's explanations as the selector's raw numbers; ``classes_N``: its predictions;
     ``logits_NC``: its outputs, for distillation.
     """
 
     images: LabelledImages
-    normalisation: Normalisation
+    data: DataSplits
     raw_NKP: Tensor
     classes_N: Tensor
     logits_NC: Tensor
@@ -69,7 +70,7 @@ def stored_answers(
     while True:
         for batch in iterate_batches(
             steering_set.images,
-            steering_set.normalisation,
+            steering_set.data.normalisation,
             batch_size=gates.batch_size,
             device=device,
             generator=order,

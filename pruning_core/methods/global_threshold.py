@@ -30,8 +30,8 @@ def widths_above_threshold(
     """
     ascending = [scores[name].sort().values for name in model.names]
     allowed = [allowed_widths(size, channels) for size in model.sizes]
-    everything_C = torch.cat(ascending).unique()
-    thresholds_C = torch.cat([everything_C.new_full((1,), -torch.inf), everything_C])
+    distinct = sorted(set(torch.cat(ascending).tolist()))
+    thresholds_C = torch.tensor([-torch.inf, *distinct], dtype=torch.float64)
 
     def widths_at(index: int) -> list[int]:
         threshold = thresholds_C[index]

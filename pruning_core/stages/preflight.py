@@ -18,10 +18,10 @@ from pruning_core.channels import (
     minimum_widths,
 )
 from pruning_core.channels.structures import ChannelGraph, UntouchedLayer
-from pruning_core.config import PruningConfig
+from pruning_core.config import MethodName, PruningConfig
 from pruning_core.data import DataSplits
 from pruning_core.importance import IMPORTANCES, ImportanceContext
-from pruning_core.stage_keys import STAGES_OF_METHOD
+from pruning_core.stage_keys import STAGES_OF_METHOD, scoring_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,8 +51,9 @@ def preflight(config: PruningConfig, data: DataSplits) -> Preflight:
     model = build_cost_model(network, graph, data.input_shape)
     limits = budget_limits(config.budgets, model.dense)
     check_feasible(model, limits, config.channels)
-    if config.method in IMPORTANCES and "importance" not in STAGES_OF_METHOD[config.method]:
-        _score_once(config, network, graph, data)
+    scoring = scoring_of(config.method, config.gates.prior)
+    if scoring is not None and "importance" not in STAGES_OF_METHOD[scoring]:
+        _score_once(scoring, config, network, graph, data)
     narrowest = minimum_widths(graph, config.channels)
     return Preflight(
         dense=model.dense,
@@ -64,9 +65,11 @@ def preflight(config: PruningConfig, data: DataSplits) -> Preflight:
     )
 
 
-def _score_once(config: PruningConfig, network: nn.Module, graph: ChannelGraph, data: DataSplits) -> None:
+def _score_once(
+    scoring: MethodName, config: PruningConfig, network: nn.Module, graph: ChannelGraph, data: DataSplits
+) -> None:
     """Let an importance that needs no image refuse the network now instead of after the dense training."""
-    IMPORTANCES[config.method].score(
+    IMPORTANCES[scoring].score(
         ImportanceContext(
             network=network, graph=graph, data=data, settings=config.importance, seed=config.seed
         )

@@ -90,7 +90,7 @@ def load_steering_set(context: StageContext) -> SteeringSet:
     tensors = context.artifact("explanations").tensors
     return SteeringSet(
         images=steering_images(context),
-        normalisation=context.data.normalisation,
+        data=context.data,
         raw_NKP=tensors["raw_NKP"],
         classes_N=tensors["classes_N"],
         logits_NC=tensors["logits_NC"],

@@ -19,9 +19,11 @@ from pruning_core.channels import (
     project,
 )
 from pruning_core.channels.structures import ChannelGraph, ChannelSelection
+from pruning_core.config import MethodName
 from pruning_core.gating.gated_network import SteeringProblem, gated_forward
 from pruning_core.importance import IMPORTANCES, ImportanceContext, measure_sensitivities
 from pruning_core.methods import METHODS, MethodContext
+from pruning_core.stage_keys import scoring_of
 from pruning_core.stages.artifact_store import Artifact
 from pruning_core.stages.context import StageContext
 from pruning_core.stages.dense import load_dense
@@ -32,7 +34,7 @@ from pruning_core.stages.saliency import load_selector, load_steering_set
 
 def build_importance(context: StageContext) -> Artifact:
     """Score the filters by training images: once for all budgets of a search."""
-    return Artifact(tensors=IMPORTANCES[context.config.method].score(_subject(context)))
+    return Artifact(tensors=IMPORTANCES[_scoring(context)].score(_subject(context)))
 
 
 def build_sensitivity(context: StageContext) -> Artifact:
@@ -44,7 +46,7 @@ def build_sensitivity(context: StageContext) -> Artifact:
     if context.has_stage("importance"):
         scores: Mapping[str, Tensor] = context.artifact("importance").tensors
     else:
-        scores = IMPORTANCES[context.config.method].score(subject)
+        scores = IMPORTANCES[_scoring(context)].score(subject)
     return Artifact(facts={"sensitivities": measure_sensitivities(subject, scores)})
 
 
@@ -80,6 +82,12 @@ def build_selection(context: StageContext) -> Artifact:
         )
         facts["gated"] = _explanations_of_gated(context, problem, selection)
     return Artifact(tensors=proposal.weights or {}, facts={**facts, **proposal.facts})
+
+
+def _scoring(context: StageContext) -> MethodName:
+    scoring = scoring_of(context.config.method, context.config.gates.prior)
+    assert scoring is not None, "only runs with scores have stages for them"
+    return scoring
 
 
 def _subject(context: StageContext) -> ImportanceContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 import torch
@@ -24,8 +25,9 @@ from pruning_core.errors import InfeasibleBudgetsError, InvalidSettingsError
 from pruning_core.importance import IMPORTANCES
 from pruning_core.methods import METHODS, ChannelProposal, MethodContext
 from pruning_core.methods.allocation import AllocationProblem, AllocationSettings, allocate_widths
-from pruning_core.methods.allocators import scaled_to_mean
-from pruning_core.stage_keys import STAGES_OF_METHOD
+from pruning_core.methods.allocators import ALLOCATORS, scaled_to_mean
+from pruning_core.methods.gate_prior import LARGEST_LOGIT, prior_logits
+from pruning_core.stage_keys import DEFAULT_ALLOCATIONS, STAGES_OF_METHOD
 from tests.pruning_core_tests.importance_cases import class_images, seeded_network
 
 SCORED = [name for name in METHODS if name in IMPORTANCES]
@@ -228,3 +230,36 @@ def test_two_budgets_that_both_bind_on_resnet50(
     assert params_alone[Resource.MACS] > 0.05
     assert max(both.values()) < 0.005
     assert min(both.values()) > -0.05
+
+
+@pytest.mark.parametrize("prior", [MethodName.L1, MethodName.TASK_INSPIRED])
+def test_a_prior_opens_each_group_as_far_as_its_allocation_and_in_the_order_of_the_scores(
+    prior: MethodName,
+) -> None:
+    context = method_context(budgets={"macs": 0.6})
+    scores = IMPORTANCES[prior].score(context.importance_context)
+    sensitivities = dict.fromkeys(scores, 1.0)
+    context = replace(context, importance=scores, sensitivities=sensitivities)
+    allocation = DEFAULT_ALLOCATIONS[prior]
+    assert allocation is not None
+    widths = ALLOCATORS[allocation](context, scores).widths
+    logits = prior_logits(context, prior)
+    assert logits.keys() == scores.keys()
+    for name, logits_C in logits.items():
+        assert logits_C.shape == scores[name].shape
+        assert logits_C.abs().max() <= LARGEST_LOGIT
+        if logits_C.abs().max() < LARGEST_LOGIT:  # nothing was cut off
+            assert torch.sigmoid(logits_C).sum().item() == pytest.approx(widths[name], abs=1e-6)
+        in_order_C = logits_C[scores[name].argsort()]
+        assert (in_order_C.diff() >= 0).all()
+
+
+def test_a_sharper_prior_tells_channels_further_apart() -> None:
+    def spread(sharpness: float) -> float:
+        context = method_context()
+        gates = context.config.gates.model_copy(update={"prior_sharpness": sharpness})
+        context = replace(context, config=context.config.model_copy(update={"gates": gates}))
+        logits_C = torch.cat(list(prior_logits(context, MethodName.L1).values()))
+        return float(logits_C.std())
+
+    assert spread(4.0) > spread(1.0) > 0

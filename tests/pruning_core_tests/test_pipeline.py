@@ -87,6 +87,17 @@ def test_every_method_meets_its_budgets_and_reports_what_it_did(
         assert 0 < result.explanation_similarity <= 1
 
 
+def test_gates_that_start_from_an_importance_run_its_stages_and_keep_other_channels(
+    tiny_data: DataSplits, store: ArtifactStore
+) -> None:
+    config = quick(gates={**QUICK["gates"], "prior": "task_inspired"})
+    result = run_trial(config, data=tiny_data, store=store)
+    assert {"importance", "sensitivity", "steer"} <= set(result.stage_seconds)
+    assert result.macs <= result.limits["macs"]
+    again = run_trial(quick(method="task_inspired"), data=tiny_data, store=store)
+    assert {"importance", "sensitivity"} <= set(again.cached_stages)
+
+
 def test_weights_trained_along_with_gates_are_what_the_slim_network_starts_from(
     tiny_data: DataSplits, store: ArtifactStore
 ) -> None:

@@ -66,6 +66,7 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "saliency.selector.decoder_share": (0.2, "selector"),
     "gates.num_images": (100, "explanations"),
     "gates.source": ("hypernetwork", "steer"),
+    "gates.prior": ("l1", "steer"),
     "gates.noise": ("gumbel", "steer"),
     "gates.base": (2.0, "steer"),
     "gates.temperature": (0.9, "steer"),
@@ -80,15 +81,11 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "gates.steer_by": ("features", "steer"),
     "gates.network_weights": ("joint", "steer"),
     "gates.weight_learning_rate": (0.3, "steer"),
-    "gates.dual_rate": (0.7, "steer"),
-    "gates.dual_damping": (0.7, "steer"),
-    "gates.budget_widths": ("sampled", "steer"),
     "gates.task_loss": ("distillation", "steer"),
     "gates.targets": ("shuffled", "steer"),
     "gates.distance": ("raw", "steer"),
     "loss_weights.task": (0.7, "steer"),
     "loss_weights.steering": (0.7, "steer"),
-    "loss_weights.budget": (0.7, "steer"),
     "channels.scope": ("all", "steer"),
     "channels.round_to": (2, "steer"),
     "channels.min_channels": (2, "steer"),
@@ -109,6 +106,13 @@ CHANGES: dict[str, tuple[Any, str]] = {
 }
 
 # Seen through the data fingerprint, the file's content or another method instead.
+OF_BUDGET_TERMS: dict[str, Any] = {
+    "gates.dual_rate": 0.7,
+    "gates.dual_damping": 0.7,
+    "gates.budget_widths": "sampled",
+    "loss_weights.budget": 0.7,
+}
+
 ELSEWHERE = {
     "architecture.checkpoint",
     "dataset.name",
@@ -121,6 +125,8 @@ ELSEWHERE = {
     "dataset.split_seed",
     "method",
     "recovery.num_images",
+    "gates.prior_sharpness",
+    *OF_BUDGET_TERMS,
     "importance.allocation",
     "importance.num_images",
     "importance.grid_size",
@@ -218,6 +224,38 @@ def test_sensitivities_are_shared_by_all_budgets_and_move_with_the_method() -> N
     plain = sensitivity_of(MethodName.L1)
     assert sensitivity_of(MethodName.L1, budgets={"macs": 0.3}, seed=5) == plain
     assert sensitivity_of(MethodName.L2) != plain
+
+
+@pytest.mark.parametrize("name", OF_BUDGET_TERMS)
+def test_settings_of_a_loss_term_count_only_where_the_budget_is_one(name: str) -> None:
+    other = changed(name, OF_BUDGET_TERMS[name])
+    assert keys_by_stage(other) == keys_by_stage(PruningConfig())
+    term = {"gates": other.gates.model_copy(update={"budget_term": "lagrangian"})}
+    plain = {"gates": PruningConfig().gates.model_copy(update={"budget_term": "lagrangian"})}
+    before, after = PruningConfig().model_copy(update=plain), other.model_copy(update=term)
+    assert keys_by_stage(before)["steer"] != keys_by_stage(after)["steer"]
+
+
+def steered_from(prior: str | None, **values: object) -> dict[str, str]:
+    return keys_by_stage(load_config({"gates": {"prior": prior}, **values}))
+
+
+def test_a_prior_shares_the_importance_of_its_own_method() -> None:
+    plain, hybrid = steered_from(None), steered_from("task_inspired")
+    scored = with_importance(MethodName.TASK_INSPIRED)
+    assert list(hybrid) == [*list(plain)[:-2], "importance", "sensitivity", "steer", "fine_tune"]
+    assert all(hybrid[stage] == scored[stage] for stage in ("importance", "sensitivity"))
+    assert all(hybrid[stage] != plain[stage] for stage in ("steer", "fine_tune"))
+    assert list(steered_from("l1")) == list(plain)
+    assert steered_from("l1", importance={"allocation": "global"})["steer"] != steered_from("l1")["steer"]
+
+
+def test_without_a_prior_nothing_of_scores_counts() -> None:
+    assert steered_from(None, importance={"allocation": "global"}) == steered_from(None)
+    sharper = load_config({"gates": {"prior_sharpness": 5.0}})
+    assert keys_by_stage(sharper) == steered_from(None)
+    assert "importance.allocation" not in fields_read_by(MethodName.INTERPRETATION_STEERED)
+    assert "importance.allocation" in fields_read_by(MethodName.INTERPRETATION_STEERED, prior=MethodName.L1)
 
 
 def test_the_size_of_a_reconstruction_counts_only_if_there_is_one() -> None:

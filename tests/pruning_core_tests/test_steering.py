@@ -56,7 +56,7 @@ def steering_set() -> SteeringSet:
     found = dense_explanations(given.network, given.selector, data.train, data.normalisation)
     return SteeringSet(
         images=data.train,
-        normalisation=data.normalisation,
+        data=data,
         raw_NKP=found.raw_NKP,
         classes_N=found.classes_N,
         logits_NC=found.logits_NC,
@@ -69,7 +69,7 @@ def learn(weights: tuple[tuple[str, float], ...] = (), seed: int = 0, **gates: A
         **{"steps": 30, "batch_size": 32, "learning_rate": 0.5, "budget_term": "lagrangian", **gates}
     )
     weighing = LossWeightsConfig(**dict(weights))
-    return steer_gates(problem(), steering_set(), settings, weighing, seed=seed, data=patch_data())
+    return steer_gates(problem(), steering_set(), settings, weighing, seed=seed)
 
 
 def all_gates(value: float, *, requires_grad: bool = False) -> torch.Tensor:
@@ -213,9 +213,7 @@ def test_progress_is_told_step_by_step_and_a_listener_may_stop_it() -> None:
 
     settings = GatesConfig(steps=30, batch_size=32)
     with pytest.raises(KeyboardInterrupt):
-        steer_gates(
-            problem(), steering_set(), settings, LossWeightsConfig(), seed=0, data=patch_data(), report=listen
-        )
+        steer_gates(problem(), steering_set(), settings, LossWeightsConfig(), seed=0, report=listen)
     assert told == [(1, 30), (2, 30), (3, 30)]
 
 
