@@ -41,9 +41,9 @@ from pruning_core.gating.budget_term import (
 )
 from pruning_core.gating.gate_noise import NOISES, harden, sample_gates
 from pruning_core.gating.gate_sources import build_gate_source
+from pruning_core.progress import StepReport, report_no_step
 from pruning_core.saliency import Explanation, SaliencySelector, explain, explanation_distance
 from pruning_core.training import check_finite
-from pruning_core.training.classifier import report_no_steps
 
 _SMALLEST_SPREAD = 1e-8  # explanations that are all alike give nothing to be relative to
 
@@ -100,7 +100,7 @@ def steer_gates(
     *,
     seed: int,
     device: str = "cpu",
-    report: Callable[[int, int], None] = report_no_steps,
+    report: StepReport = report_no_step,
 ) -> LearnedGates:
     """Learn the gates and return how open each channel ended.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pruning_core.training.batch_norm import reestimate_batch_norm
-from pruning_core.training.classifier import TrainingHistory, report_no_steps, train_classifier
+from pruning_core.training.classifier import TrainingHistory, train_classifier
 from pruning_core.training.evaluation import Evaluation, eval_mode, evaluate
 from pruning_core.training.losses import check_finite, classification_loss, distillation_loss
 from pruning_core.training.schedules import SCHEDULES, learning_rate_factor
@@ -11,7 +11,6 @@ from pruning_core.training.schedules import SCHEDULES, learning_rate_factor
 __all__ = [
     "train_classifier",
     "TrainingHistory",
-    "report_no_steps",
     "evaluate",
     "Evaluation",
     "eval_mode",
