@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
 
 from torch import nn
 
 from pruning_core.architectures import build_network, check_supported
 from pruning_core.budgets import Resource
 from pruning_core.channels import (
+    ChannelGraph,
     Cost,
+    CostModel,
     budget_limits,
     build_cost_model,
     check_feasible,
@@ -18,7 +22,7 @@ from pruning_core.channels import (
     minimum_widths,
 )
 from pruning_core.channels.structures import UntouchedLayer
-from pruning_core.config import PruningConfig
+from pruning_core.config import ArchitectureConfig, PruningConfig
 from pruning_core.data import DataSplits
 
 
@@ -41,12 +45,7 @@ def preflight(config: PruningConfig, data: DataSplits) -> Preflight:
         UnsupportedNetworkError: The network cannot be pruned safely.
         InfeasibleBudgetsError: A budget is below what the narrowest network reaches.
     """
-    check_supported(config.architecture)
-    network: nn.Module = build_network(
-        config.architecture, num_classes=data.num_classes, in_channels=data.in_channels, load_weights=False
-    )
-    graph = find_channel_groups(network, data.input_shape, scope=config.channels.scope)
-    model = build_cost_model(network, graph, data.input_shape)
+    graph, model = _trace(config.architecture, config.channels.scope, data.num_classes, data.input_shape)
     limits = budget_limits(config.budgets, model.dense)
     check_feasible(model, limits, config.channels)
     narrowest = minimum_widths(graph, config.channels)
@@ -58,3 +57,19 @@ def preflight(config: PruningConfig, data: DataSplits) -> Preflight:
         num_channels=graph.num_channels,
         untouched=graph.untouched,
     )
+
+
+@lru_cache(maxsize=8)
+def _trace(
+    architecture: ArchitectureConfig,
+    scope: Literal["inner", "all"],
+    num_classes: int,
+    input_shape: tuple[int, int, int],
+) -> tuple[ChannelGraph, CostModel]:
+    """Find groups and costs of a network; kept, because a search asks about many budgets of one network."""
+    check_supported(architecture)
+    network: nn.Module = build_network(
+        architecture, num_classes=num_classes, in_channels=input_shape[0], load_weights=False
+    )
+    graph = find_channel_groups(network, input_shape, scope=scope)
+    return graph, build_cost_model(network, graph, input_shape)
