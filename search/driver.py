@@ -50,7 +50,13 @@ class SearchOutcome:
 
 
 def run_search(
-    spec: SearchSpec, folder: StudyFolder, *, resume: bool, console: Console, backend: str = STAGES_BACKEND
+    spec: SearchSpec,
+    folder: StudyFolder,
+    *,
+    resume: bool,
+    console: Console,
+    prepare: Callable[[], object] = lambda: None,
+    backend: str = STAGES_BACKEND,
 ) -> SearchOutcome:
     """Run a search, or what is left of one, to its end.
 
@@ -59,6 +65,7 @@ def run_search(
         folder: Where the study lies, or will.
         resume: Whether the study is there already.
         console: Shows progress.
+        prepare: Called in another thread while Ray starts; what it raises ends the search before it began.
         backend: ``module:function`` that makes the pruning backend, here and in workers.
 
     Raises:
@@ -79,7 +86,7 @@ def run_search(
         else:
             folder.check_new()
         # Loading data and libraries takes as long as starting Ray, so both happen at once.
-        facts = stack.enter_context(ThreadPoolExecutor(1)).submit(_describe, spec, settings)
+        facts = stack.enter_context(ThreadPoolExecutor(1)).submit(_describe, spec, settings, prepare)
         scratch = stack.enter_context(
             local_ray(
                 num_cpus=slots * spec.resources.cpus_per_trial,
@@ -175,8 +182,11 @@ def _say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _describe(spec: SearchSpec, settings: BackendSettings) -> Facts:
-    return load_backend(settings).describe(spec.run)
+def _describe(spec: SearchSpec, settings: BackendSettings, prepare: Callable[[], object]) -> Facts:
+    prepare()
+    backend = load_backend(settings)
+    backend.sweep()
+    return backend.describe(spec.run)
 
 
 def _backend_settings(spec: SearchSpec, folder: StudyFolder, backend: str) -> BackendSettings:

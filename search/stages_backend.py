@@ -47,6 +47,10 @@ class StagesBackend:
             "num_channels": found.num_channels,
         }
 
+    def sweep(self) -> None:
+        """Sweep the artifact store."""
+        self._store.sweep()
+
     def plan(self, config: PruningConfig) -> TrialPlan:
         """Take the stage keys of a run."""
         plan = plan_run(config, _load_data(config.dataset).fingerprint)

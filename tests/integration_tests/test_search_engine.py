@@ -179,6 +179,8 @@ def test_a_killed_driver_takes_its_workers_along_and_its_study_can_be_resumed(
         hold_study(folder),
     ):
         pytest.fail("two drivers hold the study")
+    for pid in worker_pids(folder):
+        assert os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, driver.pid)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     num_finished = finished_trials(folder)
