@@ -18,6 +18,7 @@ from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from pruning_core.errors import StorageError
 from reports.fronts import find_front, front_ranks, hypervolume, is_ranked
 from reports.records import (
     RECORD_FILE,
@@ -30,6 +31,7 @@ from reports.records import (
     to_tags,
 )
 from search.disk import write_whole
+from search.mlflow_store import SQLITE, create_database
 from search.spec import load_spec
 from search.study import read_snapshot
 from search.study_folder import StudyFolder
@@ -67,6 +69,8 @@ class MlflowProjection:
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
         self._address = address
+        if address.uri.startswith(SQLITE):
+            create_database(Path(address.uri.removeprefix(SQLITE)))
         self._client = MlflowClient(tracking_uri=address.uri)
         self._experiment_id = self._find_experiment()
         self._parent_id = self._find_parent(tags)
@@ -212,10 +216,15 @@ def log_report(folder: StudyFolder, paths: Sequence[Path]) -> str:
     Trials are left alone: another process may be writing them.
 
     Raises:
-        StorageError: There is no such study.
+        StorageError: There is no such study, or its driver was killed before it began.
     """
     folder.check_existing()
     attributes = read_snapshot(folder).attributes
+    if not {"id", "facts"} <= attributes.keys():
+        raise StorageError(
+            f"a study must have begun to be in MLflow, but {folder.study!r} has not; "
+            f"type `prunefront resume {folder.study}`"
+        )
     address = address_of(load_spec(folder.spec_path), folder, attributes)
     projection = MlflowProjection(address, attributes["facts"])
     projection.log_files(paths, "report")

@@ -19,7 +19,7 @@ from reports.records import StudyRecords
 from search.spec import SearchSpec
 from search.study_folder import StudyFolder
 
-__all__ = ["Projection", "StudyAddress", "TrackingWriter", "address_of", "open_projection"]
+__all__ = ["Projection", "StudyAddress", "TrackingWriter", "address_of", "open_projection", "quieten_mlflow"]
 
 _LONGEST_DELAY_S = 30.0
 
@@ -70,6 +70,12 @@ def address_of(spec: SearchSpec, folder: StudyFolder, attributes: Mapping[str, A
     )
 
 
+def quieten_mlflow() -> None:
+    """Set what MLflow reads when it is imported, unless the user has; call it before."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
 def open_projection(address: StudyAddress, facts: Mapping[str, object]) -> Projection:
     """Connect to MLflow; imports it, which takes seconds.
 
@@ -77,8 +83,7 @@ def open_projection(address: StudyAddress, facts: Mapping[str, object]) -> Proje
         address: Where to.
         facts: About the data and the dense network: tags of the parent run.
     """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    quieten_mlflow()
     from search.tracking import MlflowProjection
 
     return MlflowProjection(address, facts)

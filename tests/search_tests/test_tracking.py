@@ -9,6 +9,7 @@ import pytest
 from mlflow.entities import Metric, Run
 from mlflow.tracking import MlflowClient
 
+from pruning_core.errors import StorageError
 from reports.fronts import find_front, front_ranks, hypervolume
 from reports.records import StudyRecords, TrialStatus, from_mlflow
 from search.study import open_search_study
@@ -225,3 +226,10 @@ def test_a_report_is_attached_to_the_parent(tmp_path: Path, store: Path) -> None
     assert [one.path for one in client.list_artifacts(run_id, "report")] == ["report/index.html"]
     assert log_report(folder, [page]) == run_id
     assert client.get_run(run_id).data.tags["study.id"] == "reported-id"
+
+
+def test_a_study_whose_driver_was_killed_before_it_began_has_no_run_to_attach_to(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, make_spec(study="stillborn"))
+    with pytest.raises(StorageError, match="'stillborn' has not; type `prunefront resume stillborn`"):
+        log_report(folder, [])
+    assert not (folder.root / "mlflow.db").exists()
