@@ -48,7 +48,10 @@ class SearchState:
 
     def add(self, record: TrialRecord) -> None:
         """Take in a finished trial."""
-        self.study = self.study.model_copy(update={"records": (*self.study.records, record)})
+        updated_at = max(self.study.updated_at, record.finished_at or 0.0)
+        self.study = self.study.model_copy(
+            update={"records": (*self.study.records, record), "updated_at": updated_at}
+        )
 
     def count(self, status: TrialStatus) -> int:
         """Return how many trials ended so."""

@@ -36,14 +36,15 @@ class StudyAddress:
     """Where a study's MLflow runs go.
 
     ``uri``: MLflow's tracking address. ``files_uri``: where files of runs lie; None: MLflow's server knows.
-    ``study_id``: tells this study from another of the same name. ``runs_path``: file that gets the ids of the runs,
-    for links in reports.
+    ``study_id``: tells this study from another of the same name. ``created_at``: in unix seconds.
+    ``runs_path``: file that gets the ids of the runs, for links in reports.
     """
 
     uri: str
     files_uri: str | None
     study: str
     study_id: str
+    created_at: float
     runs_path: Path
 
 
@@ -66,6 +67,7 @@ def address_of(spec: SearchSpec, folder: StudyFolder, attributes: Mapping[str, A
         files_uri=None if external else folder.mlflow_files_uri,
         study=spec.study,
         study_id=attributes["id"],
+        created_at=attributes["created_at"],
         runs_path=folder.mlflow_runs_path,
     )
 

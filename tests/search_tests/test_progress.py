@@ -46,6 +46,18 @@ def test_time_left_is_what_trials_took_shared_among_slots() -> None:
     assert state.left_s == 5 * 20 / 2
 
 
+def test_a_study_lasts_until_its_last_trial() -> None:
+    state = SearchState(empty(), limit=2, slots=2)
+    before = state.study.updated_at
+    later, earlier = (
+        lasting(number, 10).model_copy(update={"finished_at": before + after})
+        for number, after in enumerate((50.0, 20.0))
+    )
+    for record in (later, earlier):
+        state.add(record)
+    assert state.study.updated_at == before + 50
+
+
 def test_time_left_is_unknown_before_the_first_trial_and_zero_after_the_last() -> None:
     assert SearchState(empty(), limit=8, slots=2).left_s is None
     assert SearchState(study_of([lasting(0, 10)]), limit=1, slots=2).left_s == 0
