@@ -107,7 +107,7 @@ def run_search(
             console=console,
         )
         _say(console, f"{spec.study}: up to {spec.limits.trials} trials, {slots} at once; in {folder.path}")
-        timing, num_untracked = _run(session, spec, slots, settings, scratch, started_at)
+        timing, num_untracked = _run(session, spec, slots, settings, scratch, started_at, console)
     return _outcome(read_study(folder), timing, num_untracked, session.tracking_problem, console)
 
 
@@ -118,6 +118,7 @@ def _run(
     settings: BackendSettings,
     scratch: Path,
     started_at: float,
+    console: Console,
 ) -> tuple[Timing, int]:
     searcher = RaySearcher(session.proposer, settings, slots=slots, folder=scratch)
     reason = FAILED
@@ -136,6 +137,7 @@ def _run(
         reason = FINISHED
     except KeyboardInterrupt:
         reason = INTERRUPTED
+        _say(console, "stopping the workers and finishing MLflow ... (Ctrl-C again: at once)")
         raise
     except Exception:
         if searcher.error is not None:
