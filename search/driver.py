@@ -132,7 +132,7 @@ def _run(
                     slots=slots,
                     resources={"cpu": spec.resources.cpus_per_trial, "gpu": spec.resources.gpus_per_trial},
                     folder=scratch,
-                    on_step=_all(interrupts.check, searcher.look_ahead),
+                    on_step=_all(interrupts.check, searcher.check, searcher.look_ahead),
                 )
         reason = FINISHED
     except KeyboardInterrupt:
