@@ -62,7 +62,7 @@ def test_each_study_of_the_store_has_a_link_to_its_runs(tmp_path: Path) -> None:
     elsewhere = store_study(tmp_path, [], text=SPEC.replace("tiny", "elsewhere"))
     store_study(tmp_path, [], text=SPEC.replace("tiny", "untracked"))
     for folder, base in ((mine, None), (elsewhere, "https://mlflow.example/#/experiments/7/runs")):
-        content = {"experiment": "7", "parent": "p", "url_base": base, "runs": {}}
+        content: dict[str, object] = {"experiment": "7", "parent": "p", "url_base": base, "runs": {}}
         folder.mlflow_runs_path.write_text(json.dumps(content))
     address = "http://127.0.0.1:5000"
     page = f"{address}/#/experiments/7/runs?workflowType=machine_learning"
