@@ -11,14 +11,14 @@ from search.text_tables import table_lines
 
 __all__ = ["accuracy_with_interval", "front_lines"]
 
-_HEADER = ("trial", "accuracy", "95% interval", "FLOPs (MACs)", "kept", "params", "kept", "explanations")
+_HEADER = ("trial", "accuracy", "95% interval", "FLOPs (MACs)", "kept", "params", "kept", "overlap")
 
 
 def front_lines(front: StudyFront) -> list[str]:
     """Return the front as a table, most MACs first, below the dense network it was cut from.
 
-    Accuracies are of validation images; ``explanations`` is the soft overlap of saliency masks with the dense
-    network's.
+    Accuracies are of validation images; ``overlap`` is the soft overlap of saliency masks with the dense network's.
+    No line is longer than a terminal of 80 columns.
     """
     rows = front_rows(front)
     if not rows:
@@ -37,7 +37,12 @@ def front_lines(front: StudyFront) -> list[str]:
     ]
     table = table_lines(_HEADER, [*dense, *(_row(row) for row in rows)])
     images = counted(rows[0].num_images, "validation image")
-    return [*table, f"{counted(len(rows), 'network')} on the front; accuracy on {images}"]
+    has_overlap = any(row.explanation_similarity is not None for row in rows)
+    return [
+        *table,
+        f"{counted(len(rows), 'network')} on the front; accuracy on {images}",
+        *(["overlap: of the explanations with those of the dense network"] if has_overlap else []),
+    ]
 
 
 def accuracy_with_interval(num_correct: int, num_images: int) -> str:

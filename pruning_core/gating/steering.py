@@ -17,7 +17,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -37,8 +37,8 @@ from pruning_core.gating.gated_network import (
 )
 from pruning_core.gating.steering_batches import SteeringBatch, SteeringSet, fresh_answers, stored_answers
 from pruning_core.gating.step_loss import LossTerms, StepLoss
+from pruning_core.progress import StepReport, report_no_step
 from pruning_core.training import check_finite, make_optimiser
-from pruning_core.training.classifier import report_no_steps
 
 _MAX_HISTORY = 100
 
@@ -64,7 +64,7 @@ def steer_gates(
     seed: int,
     prior: Mapping[str, Tensor] | None = None,
     device: str = "cpu",
-    report: Callable[[int, int], None] = report_no_steps,
+    report: StepReport = report_no_step,
 ) -> LearnedGates:
     """Learn the gates, with the weights if asked for, and return how open each channel ended.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
 
 from torch import nn
 
@@ -11,6 +13,7 @@ from pruning_core.architectures import build_network, check_supported
 from pruning_core.budgets import Resource
 from pruning_core.channels import (
     Cost,
+    CostModel,
     budget_limits,
     build_cost_model,
     check_feasible,
@@ -18,7 +21,7 @@ from pruning_core.channels import (
     minimum_widths,
 )
 from pruning_core.channels.structures import ChannelGraph, UntouchedLayer
-from pruning_core.config import MethodName, PruningConfig
+from pruning_core.config import ArchitectureConfig, MethodName, PruningConfig
 from pruning_core.data import DataSplits
 from pruning_core.importance import IMPORTANCES, ImportanceContext
 from pruning_core.stage_keys import STAGES_OF_METHOD, scoring_of
@@ -43,12 +46,9 @@ def preflight(config: PruningConfig, data: DataSplits) -> Preflight:
         UnsupportedNetworkError: The network cannot be pruned safely, or its channels cannot be scored by the method.
         InfeasibleBudgetsError: A budget is below what the narrowest network reaches.
     """
-    check_supported(config.architecture)
-    network: nn.Module = build_network(
-        config.architecture, num_classes=data.num_classes, in_channels=data.in_channels, load_weights=False
+    network, graph, model = _trace(
+        config.architecture, config.channels.scope, data.num_classes, data.input_shape
     )
-    graph = find_channel_groups(network, data.input_shape, scope=config.channels.scope)
-    model = build_cost_model(network, graph, data.input_shape)
     limits = budget_limits(config.budgets, model.dense)
     check_feasible(model, limits, config.channels)
     scoring = scoring_of(config.method, config.gates.prior)
@@ -74,3 +74,19 @@ def _score_once(
             network=network, graph=graph, data=data, settings=config.importance, seed=config.seed
         )
     )
+
+
+@lru_cache(maxsize=2)
+def _trace(
+    architecture: ArchitectureConfig,
+    scope: Literal["inner", "all"],
+    num_classes: int,
+    input_shape: tuple[int, int, int],
+) -> tuple[nn.Module, ChannelGraph, CostModel]:
+    """Find groups and costs of a network; kept, because a search asks about many budgets of one network."""
+    check_supported(architecture)
+    network: nn.Module = build_network(
+        architecture, num_classes=num_classes, in_channels=input_shape[0], load_weights=False
+    )
+    graph = find_channel_groups(network, input_shape, scope=scope)
+    return network, graph, build_cost_model(network, graph, input_shape)

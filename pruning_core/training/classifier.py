@@ -8,7 +8,7 @@ Shape suffixes used in this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ from torch import nn
 from pruning_core.config import TrainingConfig
 from pruning_core.data import Batch, DataSplits, iterate_batches
 from pruning_core.errors import InvalidSettingsError
+from pruning_core.progress import StepReport, report_no_step
 from pruning_core.training.batch_norm import BATCH_NORMS
 from pruning_core.training.evaluation import eval_mode
 from pruning_core.training.losses import check_finite, classification_loss
@@ -32,10 +33,6 @@ class TrainingHistory:
     num_steps: int
 
 
-def report_no_steps(done: int, total: int) -> None:
-    """Listen to nothing: the default reporter."""
-
-
 def train_classifier(
     network: nn.Module,
     data: DataSplits,
@@ -44,7 +41,7 @@ def train_classifier(
     seed: int,
     device: str | torch.device = "cpu",
     teacher: nn.Module | None = None,
-    report: Callable[[int, int], None] = report_no_steps,
+    report: StepReport = report_no_step,
 ) -> TrainingHistory:
     """Train ``network`` in place on the training images; the last epoch is kept, nothing is chosen.
 

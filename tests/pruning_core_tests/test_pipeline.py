@@ -241,3 +241,20 @@ def test_budgets_below_the_narrowest_network_are_refused_with_what_can_be_reache
         preflight(quick(budgets={"macs": 0.01}), tiny_data)
     found = preflight(quick(), tiny_data)
     assert found.minimum.macs <= found.limits["macs"] <= found.dense.macs  # type: ignore[index]
+
+
+def test_a_search_that_asks_about_many_budgets_builds_the_network_once(
+    tiny_data: DataSplits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = preflight(quick(budgets={"macs": 0.5}, architecture={"name": "cifar_resnet8"}), tiny_data)
+    monkeypatch.delitem(preflight.__globals__, "build_network")
+    second = preflight(quick(budgets={"macs": 0.75}, architecture={"name": "cifar_resnet8"}), tiny_data)
+    assert (second.dense, second.minimum) == (first.dense, first.minimum)
+    assert second.limits["macs"] == pytest.approx(1.5 * first.limits["macs"], rel=1e-4)  # type: ignore[index]
+
+
+def test_another_scope_reaches_further(tiny_data: DataSplits) -> None:
+    inner, everything = (
+        preflight(quick(channels={"scope": scope}), tiny_data).minimum.macs for scope in ("inner", "all")
+    )
+    assert everything < inner

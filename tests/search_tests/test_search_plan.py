@@ -40,6 +40,9 @@ class Network:
             "minimum.params": 100 // share,
         }
 
+    def sweep(self) -> None:
+        pytest.fail("planning removes nothing")
+
     def plan(self, config: PruningConfig) -> TrialPlan:
         dense = PlannedStage(name="dense", key="dense")
         selector = PlannedStage(

@@ -12,7 +12,7 @@ from search.front_text import accuracy_with_interval, front_lines
 from search.next_steps import command
 from search.study_folder import StudyFolder
 from search.text_tables import pair_lines, table_lines
-from tests.reports_tests.synthetic import staircase, study_of
+from tests.reports_tests.synthetic import make_study, staircase, study_of
 
 
 def test_words_stand_left_and_figures_right() -> None:
@@ -35,6 +35,13 @@ def test_the_front_stands_below_the_dense_network_most_macs_first() -> None:
     lines = front_lines(find_front(study_of(staircase(4))))
     assert [line.split()[0] for line in lines[:-1]] == ["trial", "dense", "3", "2", "1", "0"]
     assert lines[-1] == "4 networks on the front; accuracy on 1,000 validation images"
+
+
+def test_the_front_with_explanations_fits_80_columns() -> None:
+    lines = front_lines(find_front(make_study(12)))
+    assert lines[0].endswith("params    kept  overlap")
+    assert lines[-1] == "overlap: of the explanations with those of the dense network"
+    assert max(len(line) for line in lines) <= 80
 
 
 def test_a_front_without_networks_says_so() -> None:
