@@ -30,7 +30,7 @@ def widths_above_threshold(
     """
     ascending = [scores[name].sort().values for name in model.names]
     allowed = [allowed_widths(size, channels) for size in model.sizes]
-    everything_C = torch.cat(ascending).unique()
+    everything_C = torch.cat(ascending).sort().values
     thresholds_C = torch.cat([everything_C.new_full((1,), -torch.inf), everything_C])
 
     def widths_at(index: int) -> list[int]:
