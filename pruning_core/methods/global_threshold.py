@@ -30,8 +30,8 @@ def widths_above_threshold(
     """
     ascending = [scores[name].sort().values for name in model.names]
     allowed = [allowed_widths(size, channels) for size in model.sizes]
-    distinct = sorted(set(torch.cat(ascending).tolist()))
-    thresholds_C = torch.tensor([-torch.inf, *distinct], dtype=torch.float64)
+    everything_C = torch.cat(ascending).sort().values
+    thresholds_C = torch.cat([everything_C.new_full((1,), -torch.inf), everything_C])
 
     def widths_at(index: int) -> list[int]:
         threshold = thresholds_C[index]

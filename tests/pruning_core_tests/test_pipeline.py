@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pruning_core.channels import count_cost
 from pruning_core.config import MethodName, PruningConfig, load_config
@@ -201,10 +201,20 @@ def test_sensitivities_are_measured_once_for_all_budgets(tiny_data: DataSplits, 
     assert [("sensitivity" in result.cached_stages) for result in results] == [False, True]
 
 
+def network_without_norms(*, num_classes: int, in_channels: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(in_channels, 8, 3),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, num_classes),
+    )
+
+
 def test_a_method_that_cannot_score_the_network_is_refused_before_training(tiny_data: DataSplits) -> None:
-    squeezenet = {"name": "torchvision:squeezenet1_1"}
+    plain = {"name": "tests.pruning_core_tests.test_pipeline:network_without_norms"}
     with pytest.raises(UnsupportedNetworkError, match="bn_scale needs a batch normalisation"):
-        preflight(quick(method="bn_scale", architecture=squeezenet), tiny_data)
+        preflight(quick(method="bn_scale", architecture=plain), tiny_data)
 
 
 def test_the_test_split_is_looked_at_once_and_remembered(tiny_data: DataSplits, store: ArtifactStore) -> None:
