@@ -61,13 +61,13 @@ STAGES: dict[str, StageSpec] = {
         is_shared=True,
     ),
     "explanations": StageSpec(version=1, reads=("gates.num_images",), is_shared=True),
-    "importance": StageSpec(version=1, reads=("importance", "channels.scope"), is_shared=True),
+    "importance": StageSpec(version=2, reads=("importance", "channels.scope"), is_shared=True),
     "steer": StageSpec(
-        version=1,
+        version=2,
         reads=("channels", "budgets", "gates", "loss_weights", "seed"),
         ignores=("gates.num_images",),
     ),
-    "allocate": StageSpec(version=1, reads=("method", "channels", "budgets", "seed")),
+    "allocate": StageSpec(version=2, reads=("method", "channels", "budgets", "seed")),
     "fine_tune": StageSpec(version=1, reads=("fine_tuning", "seed", "dataset.augmentation")),
 }
 
@@ -195,7 +195,7 @@ def _content_fields(config: PruningConfig) -> dict[str, Any]:
     if checkpoint is not None:
         fields["architecture.checkpoint"] = _digest_file(checkpoint)
     module, _, function = config.architecture.name.partition(":")
-    if function and module != "torchvision":
+    if function and module not in ("torchvision", "timm"):
         fields["architecture.source"] = _digest_module(module)
     return fields
 

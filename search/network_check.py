@@ -31,7 +31,7 @@ from pruning_core.config import PruningConfig
 from pruning_core.data import Batch, DataSplits, iterate_batches
 from pruning_core.errors import UnsupportedNetworkError
 
-__all__ = ["NetworkCheck", "RemovalCheck", "check_network", "load_dense_weights"]
+__all__ = ["NetworkCheck", "RemovalCheck", "check_network", "load_dense_weights", "randomise_constants"]
 
 _NUM_IMAGES = 8
 
@@ -110,23 +110,29 @@ def load_dense_weights(config: PruningConfig, data: DataSplits) -> nn.Module:
 def _build(config: PruningConfig, data: DataSplits) -> nn.Module:
     network = load_dense_weights(config, data)
     if config.architecture.checkpoint is None and config.architecture.weights is None:
-        _randomise_normalisation(network)
+        randomise_constants(network)
     return network.eval()
 
 
 @torch.no_grad()
-def _randomise_normalisation(network: nn.Module) -> None:
-    """Give every normalisation a scale, a shift and statistics that an untrained one lacks."""
+def randomise_constants(network: nn.Module) -> None:
+    """Draw, in place, what an untrained network has only constants for, so that no mistake hides behind them.
+
+    These are the scales, shifts and statistics of normalisations, biases, and scales of whole branches (a branch scaled
+    by 1e-6, as in ConvNeXt, adds nothing that could be wrong).
+    """
     generator = torch.Generator().manual_seed(0)
 
-    def fill(tensor: Tensor | None, centre: float, width: float) -> None:
-        if tensor is not None:
-            tensor.copy_(centre + width * (torch.rand(tensor.shape, generator=generator) - 0.5))
+    def fill(tensor: Tensor, centre: float, width: float) -> None:
+        tensor.copy_(centre + width * (torch.rand(tensor.shape, generator=generator) - 0.5))
 
+    for parameter in network.parameters():
+        first = parameter.flatten()[0]
+        if bool((parameter == first).all()):
+            fill(parameter, float(bool(first != 0)), 1.0)
     for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._NormBase):
-            fill(module.weight, 1.0, 1.0)
-            fill(module.bias, 0.0, 1.0)
+        if isinstance(module, nn.modules.batchnorm._NormBase) and module.running_mean is not None:
+            assert module.running_var is not None
             fill(module.running_mean, 0.0, 0.5)
             fill(module.running_var, 1.0, 1.0)
 
