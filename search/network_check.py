@@ -27,11 +27,18 @@ from pruning_core.channels import (
     remove_channels,
     verify_removal,
 )
-from pruning_core.config import PruningConfig
+from pruning_core.config import ChannelsConfig, PruningConfig
 from pruning_core.data import Batch, DataSplits, iterate_batches
 from pruning_core.errors import UnsupportedNetworkError
 
-__all__ = ["NetworkCheck", "RemovalCheck", "check_network", "load_dense_weights", "randomise_constants"]
+__all__ = [
+    "NetworkCheck",
+    "RemovalCheck",
+    "check_network",
+    "load_dense_weights",
+    "prove_network",
+    "randomise_constants",
+]
 
 _NUM_IMAGES = 8
 
@@ -70,14 +77,29 @@ def check_network(config: PruningConfig, data: DataSplits) -> NetworkCheck:
         UnsupportedNetworkError: The network cannot be pruned safely; names the layer.
     """
     network = _build(config, data)
-    graph = find_channel_groups(network, data.input_shape, scope=config.channels.scope)
-    model = build_cost_model(network, graph, data.input_shape)
-    images_NCHW = _some_images(data).images_NCHW
+    return prove_network(network, _some_images(data).images_NCHW, config.channels)
+
+
+def prove_network(network: nn.Module, images_NCHW: Tensor, channels: ChannelsConfig) -> NetworkCheck:
+    """Remove channels of a network in evaluation mode, and prove each time that nothing else changed.
+
+    Args:
+        network: Not changed.
+        images_NCHW: Normalised images to compare on.
+        channels: Which groups may go, and how narrow they may become.
+
+    Raises:
+        UnsupportedNetworkError: The network cannot be pruned safely; names the layer.
+    """
+    _, depth, height, width = images_NCHW.shape
+    input_shape = (depth, height, width)
+    graph = find_channel_groups(network, input_shape, scope=channels.scope)
+    model = build_cost_model(network, graph, input_shape)
     removals = []
-    for name, selection in _selections(graph, config):
+    for name, selection in _selections(graph, channels):
         slim = remove_channels(network, graph, selection)
         difference = verify_removal(network, slim, graph, selection, images_NCHW)
-        counted = count_cost(slim, data.input_shape)
+        counted = count_cost(slim, input_shape)
         formula = model.exact([len(selection.kept[group]) for group in model.names])
         if counted != formula:
             raise UnsupportedNetworkError(
@@ -141,9 +163,9 @@ def _some_images(data: DataSplits) -> Batch:
     return next(iterate_batches(data.train, data.normalisation, batch_size=_NUM_IMAGES))
 
 
-def _selections(graph: ChannelGraph, config: PruningConfig) -> Iterator[tuple[str, ChannelSelection]]:
+def _selections(graph: ChannelGraph, channels: ChannelsConfig) -> Iterator[tuple[str, ChannelSelection]]:
     generator = torch.Generator().manual_seed(0)
-    narrowest = minimum_widths(graph, config.channels)
+    narrowest = minimum_widths(graph, channels)
 
     def draw(widths: dict[str, int]) -> ChannelSelection:
         kept = {}

@@ -59,10 +59,10 @@ def trace_layers(duplicate: nn.Module, input_shape: tuple[int, int, int]) -> Lay
     other.watch(duplicate, -images_NCHW, input_shape)
     differing = [name for name in trace.calls | other.calls if trace.calls[name] != other.calls[name]]
     if differing:
+        name = differing[0]
         raise UnsupportedNetworkError(
-            "the same layers must run for every image, in whatever way the network decides, but "
-            f"{differing[0]!r} ran {trace.calls[differing[0]]} times for one image and {other.calls[differing[0]]} "
-            "times for another; write the network without branches on values"
+            f"the same layers must run for every image, but {name!r} ran {_times(trace.calls[name])} for one and "
+            f"{_times(other.calls[name])} for another; write the network without branches on values"
         )
     repeated = {name for name, count in trace.calls.items() if count > 1}
     return LayerTrace(
@@ -133,6 +133,10 @@ def _layers_sharing_parameters(duplicate: nn.Module) -> set[str]:
             if first != name:
                 sharing |= {first, name}
     return sharing
+
+
+def _times(count: int) -> str:
+    return f"{count} time{'' if count == 1 else 's'}"
 
 
 def _first_line(error: Exception) -> str:

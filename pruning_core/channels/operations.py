@@ -99,7 +99,9 @@ def _layer_normalisation(_grad_fn: Node) -> str:
 
 
 def _split(grad_fn: Node) -> str | None:
-    return "its channels are taken apart by splitting" if _CHANNEL_DIM in _dims(grad_fn, "_saved_dim") else None
+    return (
+        "its channels are taken apart by splitting" if _CHANNEL_DIM in _dims(grad_fn, "_saved_dim") else None
+    )
 
 
 def _flattening(grad_fn: Node) -> str | None:
