@@ -19,7 +19,7 @@ again from the dense architecture).
 """
 _LEGEND = """
 `groups`, `channels`: what may go. `least MACs`, `least params`: share of the dense cost that is left with one channel
-per group. `slim - gated`: largest max|difference| / max|logit| (limit 1e-5 in single precision, or else 1e-10 in double).
+per group. `slim - gated`: largest max|difference| / max|logit| (limit 1e-5 in single precision, else 1e-10 in double).
 `ONNX`: max|onnxruntime - torch| / max|logit|. `rebuilt`: max|difference| of the network built again from its files.
 Seconds are CPU time of everything in the row.
 """

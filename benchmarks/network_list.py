@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_REGNET_SIZES = ("400m", "800m", "1_6g", "3_2g", "8g", "16g", "32g")
+
 FAMILIES: dict[str, tuple[str, ...]] = {
     "AlexNet": ("alexnet",),
     "VGG": ("vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn"),
@@ -18,10 +20,8 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "ShuffleNet v2": ("shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0"),
     "EfficientNet": tuple(f"efficientnet_b{size}" for size in range(8)),
     "EfficientNet v2": ("efficientnet_v2_s", "efficientnet_v2_m", "efficientnet_v2_l"),
-    "RegNet X": tuple(f"regnet_x_{size}gf" for size in ("400m", "800m", "1_6", "3_2", "8", "16", "32")),
-    "RegNet Y": tuple(
-        f"regnet_y_{size}gf" for size in ("400m", "800m", "1_6", "3_2", "8", "16", "32", "128")
-    ),
+    "RegNet X": tuple(f"regnet_x_{size}f" for size in _REGNET_SIZES),
+    "RegNet Y": tuple(f"regnet_y_{size}f" for size in (*_REGNET_SIZES, "128g")),
     "ConvNeXt": ("convnext_tiny", "convnext_small", "convnext_base", "convnext_large"),
 }
 """All of torchvision's; names as ``architecture.name: torchvision:NAME`` takes them."""

@@ -10,6 +10,7 @@ import resource
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -55,8 +56,8 @@ class NetworkRow(TypedDict):
     peak_memory_mb: int
 
 
-def check_network_named(name: str) -> NetworkRow:
-    """Build ``torchvision:NAME`` or ``timm:NAME`` without weights, prune it in both scopes, and export it.
+def check_network_named(name: str, *, scopes: Sequence[str] = ("inner", "all")) -> NetworkRow:
+    """Build ``torchvision:NAME`` or ``timm:NAME`` without weights, prune it in each scope, and export it.
 
     Raises:
         UnsupportedNetworkError: The network cannot be pruned safely, or its export computes something else.
@@ -66,10 +67,10 @@ def check_network_named(name: str) -> NetworkRow:
     images_NCHW = example_images(name)
     checks = {
         scope: prove_network(network, images_NCHW, ChannelsConfig(scope=scope, round_to=1))  # type: ignore[arg-type]
-        for scope in ("inner", "all")
+        for scope in scopes
     }
     differences, rebuilt = check_export(name, network, images_NCHW)
-    dense = checks["all"].dense
+    dense = checks[scopes[0]].dense
     return NetworkRow(
         side=image_side(name),
         macs=dense.macs,

@@ -21,7 +21,7 @@ _ACTIVATIONS = (
     "Relu", "RreluWithNoise", "Sigmoid", "Silu", "Softplus", "Tanh", "Threshold",
 )  # fmt: skip
 _WITHIN_MAPS = (
-    "AdaptiveAvgPool2D", "AdaptiveMaxPool2D", "AvgPool2D", "MaxPool2DWithIndices", "ReflectionPad2D",
+    "AdaptiveAvgPool2D", "AdaptiveMaxPool2D", "AvgPool2D", "MaxPool2DWithIndices", "NativeBatchNorm", "ReflectionPad2D",
     "ReplicationPad2D", "UpsampleBicubic2D", "UpsampleBilinear2D", "UpsampleNearest2D",
 )  # fmt: skip
 _ADDITIONS = frozenset({"Add", "Maximum", "Minimum", "Rsub", "Sub", "Where"})
@@ -95,7 +95,9 @@ def _expansion(grad_fn: Node) -> str | None:
 
 
 def _layer_normalisation(_grad_fn: Node) -> str:
-    return "its channels are normalised together (layer normalisation), so none can go exactly"
+    return (
+        "its channels meet a layer normalisation that cannot be sliced exactly: it normalises over channels"
+    )
 
 
 def _split(grad_fn: Node) -> str | None:

@@ -31,7 +31,10 @@ def _reasons(graph: ChannelGraph) -> dict[str, str]:
         (Apply(lambda x: x - x.mean(dim=1, keepdim=True)), "its channels are added up"),
         (Apply(lambda x: torch.cat(x.chunk(2, dim=1)[::-1], dim=1)), "taken apart by splitting"),
         (Apply(lambda x: F.channel_shuffle(x, 2)), "ChannelShuffleBackward0, which is not known"),
-        (Apply(lambda x: F.layer_norm(x.movedim(1, -1), (8,)).movedim(-1, 1)), "normalised together"),
+        (
+            Apply(lambda x: F.layer_norm(x.movedim(1, -1), (8,)).movedim(-1, 1)),
+            "meet a layer normalisation",
+        ),
         (
             Apply(lambda x: x.permute(0, 1, 3, 2).permute(0, 3, 1, 2).flip(1).movedim(2, 1)),
             "moved to another",

@@ -230,8 +230,8 @@ REFUSED: dict[str, Case] = {
     ),
     "layers that run for some images only": Case(
         build=Branching,
-        reason="the same layers must run for every image, but 'again' ran 2 times for one and 1 time for another; write "
-        "the network without branches on values",
+        reason="the same layers must run for every image, but 'again' ran 2 times for one and 1 time for another; "
+        "write the network without branches on values",
     ),
     "more than logits returned": Case(
         build=TwoAnswers,
