@@ -14,7 +14,7 @@ import json
 import multiprocessing
 import platform
 import resource
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -74,15 +74,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     names = [f"torchvision:{name}" for name in torchvision_names()]
     names += [f"timm:{name}" for name in TIMM] if args.timm else []
-    args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "models.json"
     rows: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else {}
+    facts = {"torch": torch.__version__, "machine": platform.machine(), "memory_gb": args.memory_gb}
     for name in args.only or [name for name in names if name not in rows]:
         rows[name] = run_network(name, args.memory_gb)
         print(f"{name}: {rows[name].get('failed', 'holds')}", flush=True)
-        facts = {"torch": torch.__version__, "machine": platform.machine(), "memory_gb": args.memory_gb}
-        path.write_text(json.dumps({"facts": facts, "rows": rows}, indent=1) + "\n", encoding="utf-8")
-        (args.out / "models.md").write_text(render(facts, rows, names), encoding="utf-8")
+        _write(args.out, facts, rows)
+    _write(args.out, facts, rows)
+
+
+def _write(folder: Path, facts: Mapping[str, Any], rows: Mapping[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"facts": facts, "rows": rows}, indent=1)
+    (folder / "models.json").write_text(text + "\n", encoding="utf-8")
+    names = [f"torchvision:{name}" for name in torchvision_names()]
+    (folder / "models.md").write_text(render(facts, rows, names), encoding="utf-8")
 
 
 if __name__ == "__main__":

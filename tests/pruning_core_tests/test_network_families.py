@@ -5,6 +5,7 @@ The whole list runs under ``make models``; its result is docs/results/models.md.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from benchmarks.network_rows import NetworkRow, build_untrained, check_network_n
 from pruning_core.architectures import check_supported
 from pruning_core.channels import find_channel_groups
 from pruning_core.config import ArchitectureConfig
-from pruning_core.errors import UnsupportedNetworkError
+from pruning_core.errors import InvalidSettingsError, UnsupportedNetworkError
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 SMALLEST = [names[0] for names in FAMILIES.values()]
@@ -44,6 +45,19 @@ def test_the_smallest_member_of_a_family_prunes_exactly_and_can_be_exported(name
 def test_convolutional_networks_of_timm_prune_exactly_and_can_be_exported(name: str) -> None:
     pytest.importorskip("timm", reason="timm is an optional extra: pip install 'prunefront[timm]'")
     _check(check_network_named(f"timm:{name}", scopes=("all",)))
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
+def test_attention_models_of_timm_are_refused_by_name_before_they_are_traced(name: str) -> None:
+    pytest.importorskip("timm", reason="timm is an optional extra: pip install 'prunefront[timm]'")
+    with pytest.raises(UnsupportedNetworkError, match=f"of 'timm:{name}' is attention"):
+        build_untrained(f"timm:{name}")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("timm") is not None, reason="timm is installed")
+def test_without_timm_its_networks_are_refused_with_what_to_install() -> None:
+    with pytest.raises(InvalidSettingsError, match=r"pip install 'prunefront\[timm\]'"):
+        check_supported(ArchitectureConfig(name="timm:resnet18"))
 
 
 def test_the_list_holds_every_classifier_of_torchvision_that_is_not_refused_as_attention() -> None:

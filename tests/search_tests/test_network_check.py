@@ -110,6 +110,6 @@ def test_check_refuses_a_users_network_in_one_line_that_names_the_layer(tmp_path
     result = _check_user_network(tmp_path, "spare")
     assert result.exit_code == 2
     assert result.stderr.startswith(
-        "every layer must be used when the network is evaluated, but 'spare' is not"
+        "error: every layer must be used when the network is evaluated, but 'spare' is not"
     )
     assert result.stderr.count("\n") == 1
