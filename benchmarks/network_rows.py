@@ -66,7 +66,7 @@ def check_network_named(name: str, *, scopes: Sequence[str] = ("inner", "all")) 
     network = build_untrained(name)
     images_NCHW = example_images(name)
     checks = {
-        scope: prove_network(network, images_NCHW, ChannelsConfig(scope=scope, round_to=1))  # type: ignore[arg-type]
+        scope: prove_network(network, images_NCHW, ChannelsConfig(scope=scope, round_to=1))
         for scope in scopes
     }
     differences, rebuilt = check_export(name, network, images_NCHW)

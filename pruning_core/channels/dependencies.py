@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -81,7 +82,7 @@ _WITH_INDEX_ARITHMETIC = (
 )
 
 
-class _Dependencies(torch_pruning.DependencyGraph):
+class _Dependencies(torch_pruning.DependencyGraph):  # type: ignore[misc]  # torch_pruning is untyped
     """Works out no positions behind operations whose channels stay anyway: a channel shuffle makes it fail."""
 
     def _trace(self, *args: Any, **kwargs: Any) -> dict[nn.Module, Node]:
@@ -100,6 +101,11 @@ class _LinearStep(torch.autograd.Function):
         return F.linear(inputs, weight, bias)
 
 
+def _run_as_one_step(layer: nn.Linear, inputs: Tensor) -> Tensor:
+    output: Tensor = _LinearStep.apply(inputs, layer.weight, layer.bias)
+    return output
+
+
 @contextmanager
 def _linear_layers_as_one_step(network: nn.Module) -> Iterator[None]:
     layers = [
@@ -108,7 +114,7 @@ def _linear_layers_as_one_step(network: nn.Module) -> Iterator[None]:
         if isinstance(layer, nn.Linear) and type(layer).forward is nn.Linear.forward
     ]
     for layer in layers:
-        layer.forward = lambda inputs, layer=layer: _LinearStep.apply(inputs, layer.weight, layer.bias)  # type: ignore[method-assign]
+        layer.forward = partial(_run_as_one_step, layer)  # type: ignore[method-assign]
     try:
         yield
     finally:

@@ -117,7 +117,7 @@ def _flattening(grad_fn: Node) -> str | None:
 
 
 def _permutation(grad_fn: Node) -> str | None:
-    dims = tuple(_signed(dim) % 4 for dim in grad_fn._saved_dims)  # type: ignore[attr-defined] # torch's stub lacks it
+    dims = tuple(_signed(dim) % 4 for dim in grad_fn._saved_dims)
     return None if dims in _CHANNELS_LAST_AND_BACK else "its channels are moved to another dimension"
 
 
