@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from pruning_core.architectures.checkpoints import load_checkpoint
+from pruning_core.architectures.checkpoints import load_checkpoint, load_tensors
 from pruning_core.architectures.cifar_resnet import CIFAR_RESNETS
 from pruning_core.architectures.timm_networks import PREFIX as TIMM_PREFIX
 from pruning_core.architectures.timm_networks import build_timm_network, check_timm_network
@@ -23,7 +23,14 @@ from pruning_core.config import ArchitectureConfig
 from pruning_core.errors import InvalidSettingsError
 from pruning_core.user_functions import is_user_function
 
-__all__ = ["ARCHITECTURES", "build_network", "check_supported", "load_checkpoint", "needs_training"]
+__all__ = [
+    "ARCHITECTURES",
+    "build_network",
+    "check_supported",
+    "load_checkpoint",
+    "load_tensors",
+    "needs_training",
+]
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "cifar_resnet8": CIFAR_RESNETS["cifar_resnet8"],

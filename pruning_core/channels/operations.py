@@ -117,7 +117,7 @@ def _flattening(grad_fn: Node) -> str | None:
 
 
 def _permutation(grad_fn: Node) -> str | None:
-    dims = tuple(_signed(dim) % 4 for dim in grad_fn._saved_dims)
+    dims = tuple(_signed(dim) % 4 for dim in grad_fn._saved_dims)  # type: ignore[attr-defined] # torch's stub lacks it
     return None if dims in _CHANNELS_LAST_AND_BACK else "its channels are moved to another dimension"
 
 
@@ -127,7 +127,7 @@ def _sizes(grad_fn: Node) -> Sequence[int]:
 
 
 def _sizes_after(grad_fn: Node) -> Sequence[int]:
-    (output,) = grad_fn._input_metadata  # type: ignore[attr-defined] # what its gradient comes in as: its output
+    (output,) = grad_fn._input_metadata  # what its gradient comes in as: its output
     sizes: Sequence[int] = output.shape
     return sizes
 
@@ -153,6 +153,7 @@ _CHECKS: dict[str, Callable[[Node], str | None]] = {
     "Permute": _permutation,
     "Slice": _slice,
     "Split": _split,
+    "SplitWithSizes": _split,
     "Squeeze": _squeeze,
     "Sum": _reduction,
     "UnsafeView": _flattening,
