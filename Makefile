@@ -1,9 +1,10 @@
 # make search   the main job on real scanned digits: front, report, next commands
 # make test     everything that must hold; under 15 minutes on two cores
+# make models   prune every convolutional classifier of torchvision: hours; continues where it was stopped
 # make check    lint, types, layers
 # make format   what `make check` can mend
 .DEFAULT_GOAL := help
-.PHONY: help search test check format clean
+.PHONY: help search test models check format clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +12,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export OMP_NUM_THREADS := 1
 
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile
 
 .venv/ready: requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -25,6 +26,9 @@ search: .venv/ready
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+models: .venv/ready
+	$(BIN)/python -m benchmarks.models
 
 check: .venv/ready
 	$(BIN)/ruff check .

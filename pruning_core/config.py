@@ -70,8 +70,8 @@ class MethodName(StrEnum):
 class ArchitectureConfig(Settings):
     """Which network, and where its dense weights come from.
 
-    ``name``: a key of ``ARCHITECTURES``, ``torchvision:NAME`` or a user's ``module:function`` (called with
-    ``num_classes`` and ``in_channels``). ``weights``: torchvision's enum member such as ``IMAGENET1K_V1``.
+    ``name``: a key of ``ARCHITECTURES``, ``torchvision:NAME``, ``timm:NAME`` or a user's ``module:function`` (called
+    with ``num_classes`` and ``in_channels``). ``weights``: torchvision's enum member such as ``IMAGENET1K_V1``.
     ``checkpoint``: a file of weights (.safetensors, or .pt read with ``weights_only``). With neither, the dense
     network is trained first, once. ``shortcut``: of CIFAR ResNets, ``projection`` (1x1 convolution) or
     ``zero_pad`` (option A: subsampled identity, channels padded with zeros). ``width``: multiplies every width
@@ -142,7 +142,7 @@ class TrainingConfig(Settings):
 class ChannelsConfig(Settings):
     """Which channels may go.
 
-    ``scope``: ``inner`` leaves every channel group that an addition couples (the residual stream) dense;
+    ``scope``: ``inner`` leaves every channel group that an addition of layers couples (the residual stream) dense;
     ``all`` prunes it too. ``round_to``: kept counts are multiples of it (``auto``: 8 for groups of 64 and
     wider, 4 from 32, 2 from 16, else 1). ``min_channels``: no group keeps fewer.
     """

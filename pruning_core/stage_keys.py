@@ -62,21 +62,21 @@ STAGES: dict[str, StageSpec] = {
     ),
     "explanations": StageSpec(version=1, reads=("gates.num_images",), is_shared=True),
     "importance": StageSpec(
-        version=1,
+        version=2,
         reads=("scoring", "importance", "channels.scope"),
         ignores=("importance.allocation",),
         is_shared=True,
     ),
     "sensitivity": StageSpec(
-        version=1, reads=("scoring", "importance.num_images", "channels.scope"), is_shared=True
+        version=2, reads=("scoring", "importance.num_images", "channels.scope"), is_shared=True
     ),
     "steer": StageSpec(
-        version=1,
+        version=2,
         reads=("channels", "budgets", "gates", "loss_weights", "importance.allocation", "seed"),
         ignores=("gates.num_images",),
     ),
     "allocate": StageSpec(
-        version=1, reads=("method", "importance.allocation", "channels", "budgets", "seed")
+        version=2, reads=("method", "importance.allocation", "channels", "budgets", "seed")
     ),
     "fine_tune": StageSpec(version=1, reads=("recovery", "fine_tuning", "seed", "dataset.augmentation")),
 }
@@ -294,7 +294,7 @@ def _content_fields(config: PruningConfig) -> dict[str, Any]:
     if checkpoint is not None:
         fields["architecture.checkpoint"] = _digest_file(checkpoint)
     module, _, function = config.architecture.name.partition(":")
-    if function and module != "torchvision":
+    if function and module not in ("torchvision", "timm"):
         fields["architecture.source"] = _digest_module(module)
     return fields
 

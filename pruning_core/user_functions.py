@@ -12,8 +12,8 @@ from pruning_core.errors import InvalidSettingsError
 
 
 def is_user_function(name: str) -> bool:
-    """Tell whether a name is written ``module:function`` (``torchvision:NAME`` is not)."""
-    return ":" in name and not name.startswith("torchvision:")
+    """Tell whether a name is written ``module:function`` (``torchvision:NAME`` and ``timm:NAME`` are not)."""
+    return ":" in name and not name.startswith(("torchvision:", "timm:"))
 
 
 def load_user_function(name: str) -> Callable[..., Any]:

@@ -27,11 +27,18 @@ from pruning_core.channels import (
     remove_channels,
     verify_removal,
 )
-from pruning_core.config import PruningConfig
+from pruning_core.config import ChannelsConfig, PruningConfig
 from pruning_core.data import Batch, DataSplits, iterate_batches
 from pruning_core.errors import UnsupportedNetworkError
 
-__all__ = ["NetworkCheck", "RemovalCheck", "check_network", "load_dense_weights"]
+__all__ = [
+    "NetworkCheck",
+    "RemovalCheck",
+    "check_network",
+    "load_dense_weights",
+    "prove_network",
+    "randomise_constants",
+]
 
 _NUM_IMAGES = 8
 
@@ -70,14 +77,29 @@ def check_network(config: PruningConfig, data: DataSplits) -> NetworkCheck:
         UnsupportedNetworkError: The network cannot be pruned safely; names the layer.
     """
     network = _build(config, data)
-    graph = find_channel_groups(network, data.input_shape, scope=config.channels.scope)
-    model = build_cost_model(network, graph, data.input_shape)
-    images_NCHW = _some_images(data).images_NCHW
+    return prove_network(network, _some_images(data).images_NCHW, config.channels)
+
+
+def prove_network(network: nn.Module, images_NCHW: Tensor, channels: ChannelsConfig) -> NetworkCheck:
+    """Remove channels of a network in evaluation mode, and prove each time that nothing else changed.
+
+    Args:
+        network: Not changed.
+        images_NCHW: Normalised images to compare on.
+        channels: Which groups may go, and how narrow they may become.
+
+    Raises:
+        UnsupportedNetworkError: The network cannot be pruned safely; names the layer.
+    """
+    _, depth, height, width = images_NCHW.shape
+    input_shape = (depth, height, width)
+    graph = find_channel_groups(network, input_shape, scope=channels.scope)
+    model = build_cost_model(network, graph, input_shape)
     removals = []
-    for name, selection in _selections(graph, config):
+    for name, selection in _selections(graph, channels):
         slim = remove_channels(network, graph, selection)
         difference = verify_removal(network, slim, graph, selection, images_NCHW)
-        counted = count_cost(slim, data.input_shape)
+        counted = count_cost(slim, input_shape)
         formula = model.exact([len(selection.kept[group]) for group in model.names])
         if counted != formula:
             raise UnsupportedNetworkError(
@@ -110,23 +132,29 @@ def load_dense_weights(config: PruningConfig, data: DataSplits) -> nn.Module:
 def _build(config: PruningConfig, data: DataSplits) -> nn.Module:
     network = load_dense_weights(config, data)
     if config.architecture.checkpoint is None and config.architecture.weights is None:
-        _randomise_normalisation(network)
+        randomise_constants(network)
     return network.eval()
 
 
 @torch.no_grad()
-def _randomise_normalisation(network: nn.Module) -> None:
-    """Give every normalisation a scale, a shift and statistics that an untrained one lacks."""
+def randomise_constants(network: nn.Module) -> None:
+    """Draw, in place, what an untrained network has only constants for, so that no mistake hides behind them.
+
+    These are the scales, shifts and statistics of normalisations, biases, and scales of whole branches (a branch scaled
+    by 1e-6, as in ConvNeXt, adds nothing that could be wrong).
+    """
     generator = torch.Generator().manual_seed(0)
 
-    def fill(tensor: Tensor | None, centre: float, width: float) -> None:
-        if tensor is not None:
-            tensor.copy_(centre + width * (torch.rand(tensor.shape, generator=generator) - 0.5))
+    def fill(tensor: Tensor, centre: float, width: float) -> None:
+        tensor.copy_(centre + width * (torch.rand(tensor.shape, generator=generator) - 0.5))
 
+    for parameter in network.parameters():
+        first = parameter.flatten()[0]
+        if bool((parameter == first).all()):
+            fill(parameter, float(bool(first != 0)), 1.0)
     for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._NormBase):
-            fill(module.weight, 1.0, 1.0)
-            fill(module.bias, 0.0, 1.0)
+        if isinstance(module, nn.modules.batchnorm._NormBase) and module.running_mean is not None:
+            assert module.running_var is not None
             fill(module.running_mean, 0.0, 0.5)
             fill(module.running_var, 1.0, 1.0)
 
@@ -135,9 +163,9 @@ def _some_images(data: DataSplits) -> Batch:
     return next(iterate_batches(data.train, data.normalisation, batch_size=_NUM_IMAGES))
 
 
-def _selections(graph: ChannelGraph, config: PruningConfig) -> Iterator[tuple[str, ChannelSelection]]:
+def _selections(graph: ChannelGraph, channels: ChannelsConfig) -> Iterator[tuple[str, ChannelSelection]]:
     generator = torch.Generator().manual_seed(0)
-    narrowest = minimum_widths(graph, config.channels)
+    narrowest = minimum_widths(graph, channels)
 
     def draw(widths: dict[str, int]) -> ChannelSelection:
         kept = {}

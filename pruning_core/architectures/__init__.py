@@ -7,8 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from pruning_core.architectures.checkpoints import load_checkpoint
+from pruning_core.architectures.checkpoints import load_checkpoint, load_tensors
 from pruning_core.architectures.cifar_resnet import CIFAR_RESNETS
+from pruning_core.architectures.timm_networks import PREFIX as TIMM_PREFIX
+from pruning_core.architectures.timm_networks import build_timm_network, check_timm_network
 from pruning_core.architectures.torchvision_networks import (
     PREFIX,
     build_torchvision_network,
@@ -21,7 +23,14 @@ from pruning_core.config import ArchitectureConfig
 from pruning_core.errors import InvalidSettingsError
 from pruning_core.user_functions import is_user_function
 
-__all__ = ["ARCHITECTURES", "build_network", "check_supported", "load_checkpoint", "needs_training"]
+__all__ = [
+    "ARCHITECTURES",
+    "build_network",
+    "check_supported",
+    "load_checkpoint",
+    "load_tensors",
+    "needs_training",
+]
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "cifar_resnet8": CIFAR_RESNETS["cifar_resnet8"],
@@ -63,6 +72,8 @@ def build_network(
             return ARCHITECTURES[config.name](config, **sizes)
         if config.name.startswith(PREFIX):
             return build_torchvision_network(config, **sizes, load_weights=load_weights)
+        if config.name.startswith(TIMM_PREFIX):
+            return build_timm_network(config, **sizes)
         return build_user_network(config, **sizes)
 
 
@@ -87,10 +98,12 @@ def check_supported(config: ArchitectureConfig) -> None:
     is_torchvision = config.name.startswith(PREFIX)
     if is_torchvision:
         check_torchvision_network(config)
+    elif config.name.startswith(TIMM_PREFIX):
+        check_timm_network(config)
     elif config.name not in ARCHITECTURES and not is_user_function(config.name):
         raise InvalidSettingsError(
             f"unknown architecture {config.name!r}. Known architectures: {', '.join(ARCHITECTURES)}, "
-            f"{PREFIX}NAME, or your own as module:function."
+            f"{PREFIX}NAME, {TIMM_PREFIX}NAME, or your own as module:function."
         )
     if config.weights is not None and not is_torchvision:
         raise InvalidSettingsError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,7 +37,18 @@ def load_checkpoint(network: nn.Module, path: Path, *, architecture: str) -> Non
     path = path.expanduser()
     weights = _strip_prefix(_read_weights(path))
     _check_fit(weights, network.state_dict(), path=path, architecture=architecture)
-    network.load_state_dict(weights, strict=False)  # only counters may be missing
+    load_tensors(network, weights, strict=False)  # only counters may be missing
+
+
+def load_tensors(network: nn.Module, tensors: Mapping[str, Tensor], *, strict: bool = True) -> None:
+    """Do what ``load_state_dict`` does with weights that are plain tensors by name, in place.
+
+    A state_dict also carries the version of each module's format, and MNASNet refuses weights without: they are taken
+    to be of the network's own versions.
+    """
+    state = OrderedDict(tensors)
+    state._metadata = network.state_dict()._metadata  # type: ignore[attr-defined] # no public way to say it
+    network.load_state_dict(state, strict=strict)
 
 
 def _read_weights(path: Path) -> Mapping[str, Tensor]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
+from pruning_core.architectures.attention import refuse_attention
 from pruning_core.config import ArchitectureConfig
-from pruning_core.errors import InvalidSettingsError, UnsupportedNetworkError
+from pruning_core.errors import InvalidSettingsError
 from pruning_core.user_functions import load_user_function
 
 
@@ -21,9 +22,5 @@ def build_user_network(config: ArchitectureConfig, *, num_classes: int, in_chann
         raise InvalidSettingsError(
             f"{config.name!r} must return a torch.nn.Module, but it returned {type(network).__name__}"
         )
-    for name, module in network.named_modules():
-        if isinstance(module, nn.MultiheadAttention):
-            raise UnsupportedNetworkError(
-                f"the network must be a CNN without attention, but layer {name!r} of {config.name!r} is attention"
-            )
+    refuse_attention(network, config.name)
     return network

@@ -129,11 +129,14 @@ def build_cost_model(network: nn.Module, graph: ChannelGraph, input_shape: tuple
     places = trace_layers(duplicate, input_shape).places
     ends = _linear_counts(graph)
     layers = []
+    counted: set[int] = set()  # a parameter that several layers share is one parameter
     for name in places:
         module = duplicate.get_submodule(name)
         shape = layer_shape(module)
         assert shape is not None
-        layers.append(_layer_cost(name, module, shape, places[name], ends))
+        own = {key: p for key, p in module.named_parameters(recurse=False) if id(p) not in counted}
+        counted.update(id(parameter) for parameter in own.values())
+        layers.append(_layer_cost(name, module, shape, places[name], ends, frozenset(own)))
     sizes = tuple(group.num_channels for group in graph.groups)
     dense = count_cost(network, input_shape)
     known = [layer.at(sizes) for layer in layers]
@@ -144,7 +147,7 @@ def build_cost_model(network: nn.Module, graph: ChannelGraph, input_shape: tuple
     if fixed.macs < 0 or fixed.params < 0:
         raise UnsupportedNetworkError(
             "the layers of a network must not cost more than the whole, but together they exceed the counted cost "
-            f"by {max(0, -fixed.macs)} MACs and {max(0, -fixed.params)} params; layers must not share weights"
+            f"by {max(0, -fixed.macs)} MACs and {max(0, -fixed.params)} params; layers must hold their own weights"
         )
     return CostModel(
         dense=dense,
@@ -171,12 +174,12 @@ def _layer_cost(
     shape: LayerShape,
     places: int,
     ends: Mapping[tuple[str, bool], Mapping[int, ChannelUse]],
+    own: frozenset[str],
 ) -> LayerCost:
     inputs = _count(shape.in_width, ends.get((name, False), {}))
     if not shape.mixes_channels:
         inputs = LinearCount(fixed=shape.in_width // shape.conv_groups, slopes={})
     outputs = _count(shape.out_width, ends.get((name, True), {}))
-    own = dict(module.named_parameters(recurse=False))
     if not shape.weighs_inputs:
         return LayerCost(
             inputs=inputs, outputs=outputs, macs_per_pair=0, params_per_pair=0, params_per_output=len(own)
@@ -186,7 +189,7 @@ def _layer_cost(
         inputs=inputs,
         outputs=outputs,
         macs_per_pair=kernel * places,
-        params_per_pair=kernel,
+        params_per_pair=kernel if "weight" in own else 0,
         params_per_output=int("bias" in own),
     )
 

@@ -10,7 +10,7 @@ from pruning_core.channels.position_links import Dimension, LinkedChannel, Posit
 from pruning_core.channels.structures import ChannelGraph, ChannelGroup, ChannelUse, Role, UntouchedLayer
 from pruning_core.channels.tapping import tap_name
 
-_COUPLED = "coupled by an addition (residual stream) or a product; scope is 'inner'"
+_COUPLED = "coupled by an addition (residual stream); scope is 'inner'"
 _UNREAD = "no convolution or linear layer reads its channels"
 _IMAGES = "it works on the image's own channels"
 
@@ -26,11 +26,10 @@ def assemble_graph(
         taps: Tapped modules.
         scope: ``inner`` or ``all``.
     """
-    alike: dict[tuple[tuple[Dimension, int], ...], list[LinkedChannel]] = defaultdict(list)
+    alike: dict[tuple[bool, tuple[tuple[Dimension, int], ...]], list[LinkedChannel]] = defaultdict(list)
     for channel in links.channels():
-        alike[tuple((dimension, len(places)) for dimension, places in sorted(channel.items()))].append(
-            channel
-        )
+        touched = tuple((dimension, len(places)) for dimension, places in sorted(channel.positions.items()))
+        alike[channel.is_added, touched].append(channel)
     reasons = {
         dimension.layer: why
         for dimension, why in links.reasons_to_stay().items()
@@ -41,17 +40,15 @@ def assemble_graph(
     for channels in alike.values():
         uses = _uses(channels, shapes)
         producers = [use.layer for use in uses if use.role is Role.PRODUCES]
-        problem = _problem(uses, producers, scope)
+        is_inner = not channels[0].is_added
+        problem = _problem(uses, producers, leave_alone=scope == "inner" and not is_inner)
         if problem is not None:
             for use in uses:
-                reasons.setdefault(
-                    use.layer, problem
-                )  # only read for layers no output of which is in a group
+                if use.role is not Role.CONSUMES:  # only read for layers no output of which is in a group
+                    reasons.setdefault(use.layer, problem)
             continue
         name = _unused_name(producers, groups)
-        groups.append(
-            ChannelGroup(name=name, num_channels=len(channels), is_inner=len(producers) == 1, uses=uses)
-        )
+        groups.append(ChannelGroup(name=name, num_channels=len(channels), is_inner=is_inner, uses=uses))
         for tap in taps:
             tap_uses[tap] += _tap_uses(channels, tap, name)
     return ChannelGraph(
@@ -61,12 +58,12 @@ def assemble_graph(
     )
 
 
-def _problem(uses: Sequence[ChannelUse], producers: Sequence[str], scope: str) -> str | None:
+def _problem(uses: Sequence[ChannelUse], producers: Sequence[str], *, leave_alone: bool) -> str | None:
     if not producers:
         return _IMAGES
     if all(use.role is not Role.CONSUMES for use in uses):
         return _UNREAD
-    return _COUPLED if scope == "inner" and len(producers) > 1 else None
+    return _COUPLED if leave_alone else None
 
 
 def _uses(channels: Sequence[LinkedChannel], shapes: Mapping[str, LayerShape]) -> tuple[ChannelUse, ...]:
@@ -78,12 +75,12 @@ def _uses(channels: Sequence[LinkedChannel], shapes: Mapping[str, LayerShape]) -
     for layer, shape in shapes.items():
         for side in (Side.IN, Side.OUT):
             dimension = Dimension(layer, side)
-            if dimension not in channels[0] or (side is Side.IN and not shape.mixes_channels):
+            if dimension not in channels[0].positions or (side is Side.IN and not shape.mixes_channels):
                 continue
             role = (
                 Role.CONSUMES if side is Side.IN else Role.PRODUCES if shape.mixes_channels else Role.FOLLOWS
             )
-            positions = tuple(channel[dimension] for channel in channels)
+            positions = tuple(channel.positions[dimension] for channel in channels)
             uses.append(ChannelUse(layer=layer, role=role, positions=positions))
     return tuple(uses)
 
@@ -91,7 +88,7 @@ def _uses(channels: Sequence[LinkedChannel], shapes: Mapping[str, LayerShape]) -
 def _tap_uses(channels: Sequence[LinkedChannel], tap: str, group: str) -> list[tuple[str, tuple[int, ...]]]:
     """Say where a group lies in a tapped map: one entry, or one per position where a channel has several."""
     dimension = Dimension(tap_name(tap), Side.IN)
-    places = [channel[dimension] for channel in channels if dimension in channel]
+    places = [channel.positions[dimension] for channel in channels if dimension in channel.positions]
     return [(group, positions) for positions in zip(*places, strict=True)]
 
 

@@ -7,26 +7,21 @@ not match bar the channels they touch, and every group left must pass the test o
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import torch
-import torch_pruning
 from torch import Tensor, nn
-from torch_pruning.ops import OPTYPE
 
+from pruning_core.channels.dependencies import Dependent, find_dependents
 from pruning_core.channels.group_assembly import assemble_graph
 from pruning_core.channels.layer_shapes import LayerShape, layer_shape
 from pruning_core.channels.layer_trace import LayerTrace, evaluation_copy, example_images, trace_layers
-from pruning_core.channels.operations import objection
 from pruning_core.channels.position_links import Dimension, PositionLinks, Side
 from pruning_core.channels.proving import leave_unproven_alone
 from pruning_core.channels.structures import ChannelGraph
 from pruning_core.channels.tapping import TappedNetwork, tap_name
-from pruning_core.errors import InvalidSettingsError, UnsupportedNetworkError
+from pruning_core.errors import InvalidSettingsError
 
 
 @torch.inference_mode(mode=False)  # torch_pruning reads the graph that autograd records
@@ -39,8 +34,8 @@ def find_channel_groups(
     Args:
         network: Any network from images to logits; it, its statistics and the random state stay as they are.
         input_shape: (channels, height, width) of one image.
-        scope: ``inner`` leaves alone every group that several layers produce (the residual stream); ``all``
-            does not.
+        scope: ``inner`` leaves alone every group that an addition of several layers couples (the residual stream);
+            ``all`` does not.
         taps: Modules whose output maps a decoder reads; the graph says where the groups lie in them.
 
     Raises:
@@ -82,9 +77,8 @@ def _link_positions(tapped: TappedNetwork, trace: LayerTrace, images_NCHW: Tenso
     layers = {module: name for name, module in tapped.network.named_modules() if name in shapes}
     layers |= {lateral: tap_name(tap) for tap, lateral in tapped.laterals()}
     recorder = _Recorder(links, dict(widths), layers)
-    with _tracing():
-        for found in _dependents(tapped, images_NCHW, shapes, recorder.knows):
-            recorder.record(found)
+    for found in find_dependents(tapped, images_NCHW, shapes, recorder.knows):
+        recorder.record(found)
     return links
 
 
@@ -99,21 +93,6 @@ def _link_within_layer(links: PositionLinks, name: str, shape: LayerShape) -> No
             links.join(first, (Dimension(name, Side.IN), position))
         for position in range(part * outs, (part + 1) * outs):
             links.join(first, (Dimension(name, Side.OUT), position))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Dependent:
-    """One thing that hangs together with a layer's output channels: a layer's end, or an objection.
-
-    ``positions[i]`` belongs to output channel ``sources[i]`` of the layer ``root``.
-    """
-
-    root: str
-    module: nn.Module
-    side: Side
-    positions: tuple[int, ...]
-    sources: tuple[int, ...]
-    objection: str | None
 
 
 class _Recorder:
@@ -132,10 +111,12 @@ class _Recorder:
         dimension = Dimension(layer, Side.OUT)
         return len(self._reached[dimension]) == self._widths[dimension]
 
-    def record(self, found: _Dependent) -> None:
+    def record(self, found: Dependent) -> None:
         root = Dimension(found.root, Side.OUT)
         if found.objection is not None:
             self._links.bar(root, found.sources, found.objection)
+        if found.adds_layers:
+            self._links.mark_as_added(root, found.sources)
         if found.module not in self._layers:
             return
         dimension = Dimension(self._layers[found.module], found.side)
@@ -146,78 +127,3 @@ class _Recorder:
         for position, source in zip(found.positions, found.sources, strict=True):
             self._links.join((root, source), (dimension, position))
         self._reached[dimension].update(found.positions)
-
-
-def _dependents(
-    tapped: TappedNetwork,
-    images_NCHW: Tensor,
-    shapes: Mapping[str, LayerShape],
-    is_known: Callable[[str], bool],
-) -> Iterator[_Dependent]:
-    """Ask torch_pruning what hangs together with the output channels of every convolution and linear layer."""
-    dependencies = torch_pruning.DependencyGraph().build_dependency(
-        tapped, images_NCHW, forward_fn=lambda model, images: model(images), verbose=False
-    )
-    for name, shape in shapes.items():
-        if shape.weighs_inputs and not is_known(name):
-            yield from _dependents_of(dependencies, tapped, name, shape)
-
-
-@contextmanager
-def _tracing() -> Iterator[None]:
-    """Turn whatever torch_pruning stumbles over, warnings too, into our error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            yield
-        except (
-            ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, Warning
-        ) as error:  # fmt: skip
-            raise UnsupportedNetworkError(
-                "the dependencies between the network's layers must be traceable by torch_pruning, but it failed with "
-                f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-            ) from error
-
-
-def _dependents_of(
-    dependencies: torch_pruning.DependencyGraph, tapped: TappedNetwork, name: str, shape: LayerShape
-) -> Iterator[_Dependent]:
-    module = tapped.network.get_submodule(name)
-    every = tuple(range(shape.out_width))
-    if module not in dependencies.module2node:
-        yield _Dependent(
-            root=name, module=module, side=Side.OUT, positions=every, sources=every,
-            objection="its output does not reach the network's output",
-        )  # fmt: skip
-        return
-    pruner = dependencies.get_pruner_of_module(module)
-    group = dependencies.get_pruning_group(module, pruner.prune_out_channels, list(every))
-    for item in group:
-        handles_outputs = dependencies.is_out_channel_pruning_fn(item.dep.handler)
-        yield _Dependent(
-            root=name,
-            module=item.dep.target.module,
-            side=Side.OUT if handles_outputs else Side.IN,
-            positions=tuple(item.idxs),
-            sources=tuple(item.root_idxs),
-            objection=_objection(item.dep.target, tapped, ends_here=handles_outputs),
-        )
-
-
-def _objection(node: torch_pruning.dependency.Node, tapped: TappedNetwork, *, ends_here: bool) -> str | None:
-    """Say what speaks against removing channels that reach a node of torch_pruning's graph."""
-    if node.type == OPTYPE.PARAMETER:
-        return (
-            f"its channels meet {tapped.parameter_name(node.module)!r}, a parameter outside the known layers"
-        )
-    in_layer = node.module in tapped.names
-    is_last = in_layer and ends_here and not node.outputs and not tapped.is_lateral(node.module)
-    if is_last or node.type == OPTYPE.OUTPUT:
-        return "its channels are the network's output"
-    if in_layer:
-        return tapped.objection_to_layer(node.module)
-    if not node.inputs:
-        return None  # a layer's own weight, transposed or reshaped: no map passes through it
-    if not hasattr(node.grad_fn, "name"):
-        return "its channels pass through an unknown operation"
-    return objection(node.grad_fn)

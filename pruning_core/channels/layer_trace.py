@@ -49,38 +49,70 @@ def trace_layers(duplicate: nn.Module, input_shape: tuple[int, int, int]) -> Lay
     """Run an evaluation copy once.
 
     Raises:
-        UnsupportedNetworkError: The network cannot run on such images, a linear layer works on more than one
-            vector per image (attention, channels-last blocks), or a layer is never used.
+        UnsupportedNetworkError: The network cannot run on such images, a linear layer works on tokens (attention),
+            a layer is never used, or the layers that run depend on the image.
     """
-    places: Counter[str] = Counter()
-    calls: Counter[str] = Counter()
-
-    def record(name: str, module: nn.Module, output: Tensor) -> None:
-        if isinstance(module, nn.Linear) and output.ndim != 2:
-            raise UnsupportedNetworkError(
-                f"linear layers must work on one vector per image to be pruned, but {name!r} gives a tensor of "
-                f"{output.ndim} dimensions; attention and channels-last networks are not supported"
-            )
-        calls[name] += 1
-        places[name] += output[0, 0].numel()
-
-    handles = [
-        module.register_forward_hook(lambda module, _args, output, name=name: record(name, module, output))
-        for name, module in duplicate.named_modules()
-        if layer_shape(module) is not None
-    ]
-    try:
-        duplicate(example_images(duplicate, input_shape, num_images=1))
-    except (RuntimeError, TypeError, IndexError) as error:
+    images_NCHW = example_images(duplicate, input_shape, num_images=1)
+    trace, other = _Run(), _Run()
+    trace.watch(duplicate, images_NCHW, input_shape)
+    _refuse_unused_layers(duplicate, trace.calls)
+    other.watch(duplicate, -images_NCHW, input_shape)
+    differing = [name for name in trace.calls | other.calls if trace.calls[name] != other.calls[name]]
+    if differing:
+        name = differing[0]
         raise UnsupportedNetworkError(
-            f"the network must run on images of shape {input_shape}, but failed: {_first_line(error)}"
-        ) from error
-    finally:
-        for handle in handles:
-            handle.remove()
-    _refuse_unused_layers(duplicate, calls)
-    repeated = {name for name, count in calls.items() if count > 1} | _layers_sharing_parameters(duplicate)
-    return LayerTrace(places=dict(places), repeated=frozenset(repeated))
+            f"the same layers must run for every image, but {name!r} ran {_times(trace.calls[name])} for one and "
+            f"{_times(other.calls[name])} for another; write the network without branches on values"
+        )
+    repeated = {name for name, count in trace.calls.items() if count > 1}
+    return LayerTrace(
+        places=dict(trace.places), repeated=frozenset(repeated | _layers_sharing_parameters(duplicate))
+    )
+
+
+class _Run:
+    """What the layers that can be sliced did in one forward pass."""
+
+    def __init__(self) -> None:
+        self.places: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
+
+    def watch(self, network: nn.Module, images_NCHW: Tensor, input_shape: tuple[int, int, int]) -> None:
+        handles = [
+            module.register_forward_hook(
+                lambda module, _args, output, name=name: self._record(name, module, output)
+            )
+            for name, module in network.named_modules()
+            if layer_shape(module) is not None
+        ]
+        try:
+            output = network(images_NCHW)
+        except UnsupportedNetworkError:
+            raise
+        except (
+            ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError
+        ) as error:  # fmt: skip
+            raise UnsupportedNetworkError(
+                f"the network must run on images of shape {input_shape}, but failed: {_first_line(error)}"
+            ) from error
+        finally:
+            for handle in handles:
+                handle.remove()
+        if not isinstance(output, Tensor):
+            raise UnsupportedNetworkError(
+                f"the network must return its logits as one tensor when it is evaluated, but returned a "
+                f"{type(output).__name__}; wrap it so that it does"
+            )
+
+    def _record(self, name: str, module: nn.Module, output: Tensor) -> None:
+        on_features = isinstance(module, nn.Linear)
+        if on_features and output.ndim not in (2, 4):
+            raise UnsupportedNetworkError(
+                f"linear layers must work on vectors or channels-last maps to be pruned, but {name!r} gives a tensor "
+                f"of {output.ndim} dimensions; attention and token networks are not supported"
+            )
+        self.calls[name] += 1
+        self.places[name] += (output[0, ..., 0] if on_features else output[0, 0]).numel()
 
 
 def _refuse_unused_layers(duplicate: nn.Module, calls: Mapping[str, int]) -> None:
@@ -101,6 +133,10 @@ def _layers_sharing_parameters(duplicate: nn.Module) -> set[str]:
             if first != name:
                 sharing |= {first, name}
     return sharing
+
+
+def _times(count: int) -> str:
+    return f"{count} time{'' if count == 1 else 's'}"
 
 
 def _first_line(error: Exception) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from torch.autograd.graph import Node
 
 _CHANNEL_DIM = 1
+_CHANNELS_LAST_AND_BACK = ((0, 2, 3, 1), (0, 3, 1, 2))
 _ARITHMETIC = (
     "Abs", "Add", "Alias", "Clamp", "ClampMax", "ClampMin", "Clone", "Div", "Exp", "Log", "Maximum", "Minimum", "Mul",
     "Neg", "Pow", "Reciprocal", "Rsqrt", "Rsub", "Sqrt", "Sub", "ToCopy", "Where",
@@ -20,21 +21,31 @@ _ACTIVATIONS = (
     "Relu", "RreluWithNoise", "Sigmoid", "Silu", "Softplus", "Tanh", "Threshold",
 )  # fmt: skip
 _WITHIN_MAPS = (
-    "AdaptiveAvgPool2D", "AdaptiveMaxPool2D", "AvgPool2D", "MaxPool2DWithIndices", "ReflectionPad2D",
+    "AdaptiveAvgPool2D", "AdaptiveMaxPool2D", "AvgPool2D", "MaxPool2DWithIndices", "NativeBatchNorm", "ReflectionPad2D",
     "ReplicationPad2D", "UpsampleBicubic2D", "UpsampleBilinear2D", "UpsampleNearest2D",
 )  # fmt: skip
+_ADDITIONS = frozenset({"Add", "Maximum", "Minimum", "Rsub", "Sub", "Where"})
 _PER_CHANNEL = frozenset((*_ARITHMETIC, *_ACTIVATIONS, *_WITHIN_MAPS))
 
 
 def objection(grad_fn: Node) -> str | None:
     """Return why channels that pass through an operation must stay, or None where it treats each one alone."""
-    name = grad_fn.name().split("Backward")[0]
+    name = _name(grad_fn)
     if name in _PER_CHANNEL:
         return None
     check = _CHECKS.get(name)
     if check is not None:
         return check(grad_fn)
     return f"its channels pass through {grad_fn.name()}, which is not known to work on each channel alone"
+
+
+def is_addition(grad_fn: Node) -> bool:
+    """Tell whether an operation of two maps adds or selects; a product scales one by the other."""
+    return _name(grad_fn) in _ADDITIONS
+
+
+def _name(grad_fn: Node) -> str:
+    return grad_fn.name().split("Backward")[0]
 
 
 def _reduction(grad_fn: Node) -> str | None:
@@ -83,12 +94,41 @@ def _expansion(grad_fn: Node) -> str | None:
     return None if len(sizes) == 4 and sizes[_CHANNEL_DIM] > 1 else "its channels are repeated"
 
 
+def _layer_normalisation(_grad_fn: Node) -> str:
+    return (
+        "its channels meet a layer normalisation that cannot be sliced exactly: it normalises over channels"
+    )
+
+
+def _split(grad_fn: Node) -> str | None:
+    return (
+        "its channels are taken apart by splitting" if _CHANNEL_DIM in _dims(grad_fn, "_saved_dim") else None
+    )
+
+
 def _flattening(grad_fn: Node) -> str | None:
-    return None if len(_sizes(grad_fn)) in (2, 4) else "its channels are rearranged"
+    before, after = _sizes(grad_fn), _sizes_after(grad_fn)
+    keeps_channels = tuple(before[:2]) == tuple(after[:2])
+    is_flattened = len(before) == 4 and len(after) == 2 and before[0] == after[0]
+    is_unflattened = len(before) == 2 and len(after) == 4 and before[0] == after[0]
+    if keeps_channels or is_flattened or is_unflattened:
+        return None
+    return "its channels are rearranged (as in a channel shuffle)"
+
+
+def _permutation(grad_fn: Node) -> str | None:
+    dims = tuple(_signed(dim) % 4 for dim in grad_fn._saved_dims)  # type: ignore[attr-defined] # torch's stub lacks it
+    return None if dims in _CHANNELS_LAST_AND_BACK else "its channels are moved to another dimension"
 
 
 def _sizes(grad_fn: Node) -> Sequence[int]:
     sizes: Sequence[int] = grad_fn._saved_self_sym_sizes  # type: ignore[attr-defined] # torch's stub lacks saved values
+    return sizes
+
+
+def _sizes_after(grad_fn: Node) -> Sequence[int]:
+    (output,) = grad_fn._input_metadata  # what its gradient comes in as: its output
+    sizes: Sequence[int] = output.shape
     return sizes
 
 
@@ -109,7 +149,11 @@ _CHECKS: dict[str, Callable[[Node], str | None]] = {
     "ConstantPadNd": _padding,
     "Expand": _expansion,
     "Mean": _reduction,
+    "NativeLayerNorm": _layer_normalisation,
+    "Permute": _permutation,
     "Slice": _slice,
+    "Split": _split,
+    "SplitWithSizes": _split,
     "Squeeze": _squeeze,
     "Sum": _reduction,
     "UnsafeView": _flattening,

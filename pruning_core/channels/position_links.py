@@ -6,7 +6,7 @@ A channel is a connected set of positions; channels that touch the same layers e
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -26,7 +26,12 @@ class Dimension:
     side: Side
 
 
-LinkedChannel = dict[Dimension, tuple[int, ...]]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LinkedChannel:
+    """A connected set. ``is_added``: an addition of several layers couples it (a residual stream)."""
+
+    positions: Mapping[Dimension, tuple[int, ...]]
+    is_added: bool
 
 
 class PositionLinks:
@@ -40,6 +45,7 @@ class PositionLinks:
             self._owner.extend((dimension, position) for position in range(width))
         self._parent = list(range(len(self._owner)))
         self._barred: dict[int, str] = {}
+        self._added: set[int] = set()
 
     def join(self, first: tuple[Dimension, int], second: tuple[Dimension, int]) -> None:
         """Say that two positions live and die together."""
@@ -51,11 +57,18 @@ class PositionLinks:
         for position in positions:
             self._barred.setdefault(self._index((dimension, position)), reason)
 
+    def mark_as_added(self, dimension: Dimension, positions: Iterable[int]) -> None:
+        """Say that an addition of several layers couples these positions and all that hang together with them."""
+        self._added.update(self._index((dimension, position)) for position in positions)
+
     def channels(self) -> list[LinkedChannel]:
         """Return the connected sets that may go, ordered by their first position."""
         barred = self._barred_roots()
+        added = {self._root(index) for index in self._added}
         return [
-            self._by_dimension(members) for root, members in self._members().items() if root not in barred
+            LinkedChannel(positions=self._by_dimension(members), is_added=root in added)
+            for root, members in self._members().items()
+            if root not in barred
         ]
 
     def reasons_to_stay(self) -> dict[Dimension, str]:
@@ -80,7 +93,7 @@ class PositionLinks:
             members[self._root(index)].append(index)
         return members
 
-    def _by_dimension(self, members: list[int]) -> LinkedChannel:
+    def _by_dimension(self, members: list[int]) -> dict[Dimension, tuple[int, ...]]:
         positions: dict[Dimension, list[int]] = defaultdict(list)
         for index in members:
             dimension, position = self._owner[index]

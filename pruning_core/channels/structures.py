@@ -40,8 +40,9 @@ class ChannelUse:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChannelGroup:
-    """Channels that live and die together. ``is_inner``: exactly one layer produces them, so that no addition
-    couples them (the residual stream is not inner). Named after the first layer that produces them.
+    """Channels that live and die together. ``is_inner``: no addition of several layers couples them (the residual
+    stream is not inner; a product with squeeze-and-excitation gates is). Named after the first layer that produces
+    them.
     """
 
     name: str

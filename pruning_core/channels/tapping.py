@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from pruning_core.channels.layer_shapes import layer_shape
 from pruning_core.errors import InvalidSettingsError
 
+_OVER_CHANNELS = (nn.GroupNorm, nn.LayerNorm)
+
 
 def tap_name(tap: str) -> str:
     """Name the reader of a tap among the layers of a network (no module can have this name)."""
@@ -50,7 +52,10 @@ class TappedNetwork(nn.Module):
         name, kind = self.names[module].removeprefix("network."), type(module).__name__
         if layer_shape(module) is None:
             single = isinstance(module, nn.PReLU)  # one slope for all channels: nothing to slice
-            return None if single else f"its channels meet {name!r}, a {kind} that cannot be sliced"
+            if single:
+                return None
+            across = " exactly: it normalises over channels" if isinstance(module, _OVER_CHANNELS) else ""
+            return f"its channels meet {name!r}, a {kind} that cannot be sliced{across}"
         computed = [key for key in ("weight", "bias") if not _is_plain(getattr(module, key, None))]
         return f"its channels meet {name!r}, whose {computed[0]} is computed" if computed else None
 

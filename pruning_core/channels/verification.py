@@ -97,7 +97,8 @@ def _first_differing_layer(
         slim(images_NCHW)
     for name, expected in dense_outputs.values.items():
         kept = layout.get(name, {}).get("kept_out")
-        expected_kept = expected[:, kept] if kept is not None else expected
+        dim = -1 if isinstance(dense.get_submodule(name), nn.Linear) else 1
+        expected_kept = expected.index_select(dim, torch.tensor(kept)) if kept is not None else expected
         found = slim_outputs.values.get(name)
         if found is None or found.shape != expected_kept.shape:
             return name

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pruning_core.architectures import build_network
+from pruning_core.architectures import build_network, load_tensors
 from pruning_core.channels import apply_layout
 from pruning_core.channels.layout import Layout
 from pruning_core.config import ArchitectureConfig
@@ -133,7 +133,7 @@ def rebuild_network(folder: Path) -> nn.Module:
         formats = {values.dtype for values in state.values() if values.is_floating_point()}
         if len(formats) == 1:
             network.to(formats.pop())
-        network.load_state_dict(state)
+        load_tensors(network, state)
     except (SafetensorError, RuntimeError) as error:
         raise InvalidCheckpointError(
             f"{folder / WEIGHTS_FILE} must fit the network that network.json describes, but: "

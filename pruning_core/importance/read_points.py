@@ -97,9 +97,9 @@ def stream_reads(context: ImportanceContext, observers: Mapping[str, Sequence[Re
     moment = _Moment()
 
     def hook_for(layer_observers: Sequence[ReadObserver]) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        def hook(_module: nn.Module, args: tuple[Any, ...]) -> None:
+        def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
             for observer in layer_observers:
-                observer.observe(args[0], moment.labels_N, moment.first_image)
+                observer.observe(_as_maps(module, args[0]), moment.labels_N, moment.first_image)
 
         return hook
 
@@ -136,6 +136,11 @@ def channel_responses(inputs: Tensor, positions_CS: Tensor) -> Tensor:
     side = round(num_positions**0.5)
     height = side if side * side == num_positions else 1
     return picked.reshape(len(inputs), num_channels, 1, height, num_positions // height)
+
+
+def _as_maps(layer: nn.Module, inputs: Tensor) -> Tensor:
+    """Put channels second: a linear layer on maps (as in ConvNeXt) reads them last."""
+    return inputs.movedim(-1, 1) if isinstance(layer, nn.Linear) else inputs
 
 
 @dataclass(slots=True)
@@ -198,9 +203,9 @@ def _read_point(network: nn.Module, group: str, use: ChannelUse, trace: _Trace) 
             f"layer {use.layer!r} must run once per image for its information flow to be measured, "
             f"but it runs {times}"
         )
-    if trace.read[use.layer].ndim != (4 if isinstance(layer, nn.Conv2d) else 2):
+    if trace.read[use.layer].ndim not in ((4,) if isinstance(layer, nn.Conv2d) else (2, 4)):
         raise UnsupportedNetworkError(
-            f"layer {use.layer!r} must read a batch of {'maps' if isinstance(layer, nn.Conv2d) else 'vectors'}, "
+            f"layer {use.layer!r} must read a batch of maps{'' if isinstance(layer, nn.Conv2d) else ' or vectors'}, "
             f"but reads a tensor of {trace.read[use.layer].ndim} dimensions"
         )
     if len({len(positions) for positions in use.positions}) != 1:

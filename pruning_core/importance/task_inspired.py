@@ -138,8 +138,7 @@ def _stem_kernel(pixels: PatchSampler, relevance_C: Tensor) -> Tensor:
 def _find_stem(graph: ChannelGraph, first_layer: str) -> str | None:
     """Return the group that the first convolution alone produces, if it is prunable."""
     for group in graph.groups:
-        produces = any(use.role is Role.PRODUCES and use.layer == first_layer for use in group.uses)
-        if produces and group.is_inner:
+        if [use.layer for use in group.uses if use.role is Role.PRODUCES] == [first_layer]:
             return group.name
     return None
 

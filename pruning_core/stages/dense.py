@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from pruning_core.architectures import build_network, load_checkpoint, needs_training
+from pruning_core.architectures import build_network, load_checkpoint, load_tensors, needs_training
 from pruning_core.stages.artifact_store import Artifact, network_tensors
 from pruning_core.stages.context import StageContext
 from pruning_core.training import evaluate, train_classifier
@@ -48,5 +48,5 @@ def new_dense_network(context: StageContext, *, load_weights: bool = True) -> nn
 def load_dense(context: StageContext) -> nn.Module:
     """Return the dense network of this run on its device, in eval mode."""
     network = new_dense_network(context, load_weights=False)
-    network.load_state_dict(dict(context.artifact("dense").tensors))
+    load_tensors(network, context.artifact("dense").tensors)
     return network.to(context.device).eval()

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pruning_core.architectures import load_tensors
 from pruning_core.channels import (
     apply_layout,
     count_cost,
@@ -147,7 +148,7 @@ def load_fine_tuned(context: StageContext) -> nn.Module:
     """Return the slim fine-tuned network of a finished run on its device, in eval mode."""
     artifact = context.artifact("fine_tune")
     slim = apply_layout(new_dense_network(context, load_weights=False), artifact.facts["layout"])
-    slim.load_state_dict(dict(artifact.tensors))
+    load_tensors(slim, artifact.tensors)
     return slim.to(context.device).eval()
 
 

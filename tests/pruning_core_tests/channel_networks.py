@@ -118,14 +118,9 @@ LARGE: dict[str, Callable[[], nn.Module]] = {
     "cifar_resnet56_zero_pad": _cifar("cifar_resnet56", shortcut="zero_pad"),
     "cifar_resnet110": _cifar("cifar_resnet110"),
     "vgg16": _vgg("vgg16"),
-    "vgg16_bn": _vgg("vgg16_bn"),
     "resnet50": _torchvision("resnet50"),
     "densenet121": _torchvision("densenet121"),
-    "googlenet": _torchvision("googlenet", aux_logits=False, init_weights=False),
-    "mobilenet_v3_small": _torchvision("mobilenet_v3_small"),
     "efficientnet_b0": _torchvision("efficientnet_b0"),
-    "mnasnet0_5": _torchvision("mnasnet0_5"),
-    "regnet_y_400mf": _torchvision("regnet_y_400mf"),
 }
 NETWORKS = QUICK | LARGE
 

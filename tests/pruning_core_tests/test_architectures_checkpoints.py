@@ -10,7 +10,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from pruning_core.architectures import load_checkpoint
+from pruning_core.architectures import build_network, load_checkpoint
+from pruning_core.config import ArchitectureConfig
 from pruning_core.errors import InvalidCheckpointError
 from tests.synthetic import make_network, same_weights
 
@@ -55,6 +56,14 @@ def test_old_files_without_batch_counters_are_loaded(tmp_path: Path, tiny_networ
     torch.save({n: t for n, t in weights_of(source).items() if not n.endswith("num_batches_tracked")}, path)
     load(tiny_network, path)
     assert same_weights(tiny_network, source)
+
+
+def test_a_network_that_asks_for_the_version_of_its_weights_takes_plain_tensors(tmp_path: Path) -> None:
+    config, path = ArchitectureConfig(name="torchvision:mnasnet0_5"), tmp_path / "dense.safetensors"
+    source, network = (build_network(config, num_classes=4, in_channels=3, seed=seed) for seed in (1, 2))
+    safetensors.torch.save_file(weights_of(source), path)
+    load(network, path)
+    assert same_weights(network, source)
 
 
 def without_first(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -7,18 +7,15 @@ from contextlib import AbstractContextManager
 import pytest
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor, nn
 
 from pruning_core.channels import ChannelGraph, ChannelGroup, Role, find_channel_groups
-from pruning_core.errors import InvalidSettingsError, UnsupportedNetworkError
+from pruning_core.errors import InvalidSettingsError
 from tests.pruning_core_tests.channel_networks import (
     IMAGE,
     LARGE,
     QUICK,
     Concatenated,
-    FlattenedMaps,
-    GroupedConvolution,
     build_lively,
     graph_of,
     network_named,
@@ -64,11 +61,13 @@ def test_every_output_position_of_every_layer_is_in_one_group_or_the_layer_is_le
 
 @pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize("name", ALL_NETWORKS)
-def test_inner_scope_holds_exactly_the_groups_with_one_producer(name: str, scope: str) -> None:
+def test_inner_scope_holds_every_group_but_those_that_additions_couple(name: str, scope: str) -> None:
     graph = graph_of(name, scope)
     for group in graph.groups:
         producers = [use.layer for use in group.uses if use.role is Role.PRODUCES]
-        assert group.is_inner == (len(producers) == 1)
+        is_gated = any(".fc2" in layer or ".se." in layer for layer in producers)
+        assert group.is_inner or len(producers) > 1
+        assert not group.is_inner or len(producers) == 1 + is_gated
         assert group.is_inner or scope == "all"
         assert group.name == producers[0]
         assert all(len(use.positions) == group.num_channels for use in group.uses)
@@ -168,26 +167,75 @@ def test_a_grouped_convolution_loses_whole_convolution_groups() -> None:
     assert _positions(group, "head", Role.CONSUMES)[3] == (18, 19, 20, 21, 22, 23)
 
 
-def test_channel_attention_joins_the_channels_it_multiplies() -> None:
-    class Attended(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = nn.Conv2d(3, 8, 3)
-            self.squeeze = nn.Conv2d(8, 4, 1)
-            self.excite = nn.Conv2d(4, 8, 1)
-            self.head = nn.Linear(8, 5)
+class _Gated(nn.Module):
+    """A convolution with squeeze-and-excitation, in a residual block if ``is_residual``."""
 
-        def forward(self, x: Tensor) -> Tensor:
-            x = F.silu(self.conv(x))
-            x = x * torch.sigmoid(self.excite(F.relu(self.squeeze(F.adaptive_avg_pool2d(x, 1)))))
-            return self.head(x.mean((2, 3)))  # type: ignore[no-any-return] # modules give Any
+    def __init__(self, *, is_residual: bool) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.conv = nn.Conv2d(8, 8, 3, padding=1)
+        self.squeeze = nn.Conv2d(8, 4, 1)
+        self.excite = nn.Conv2d(4, 8, 1)
+        self.head = nn.Linear(8, 5)
+        self.is_residual = is_residual
 
-    graph = find_channel_groups(Attended(), IMAGE, scope="all")
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem(x))
+        y = F.silu(self.conv(x))
+        y = y * torch.sigmoid(self.excite(F.relu(self.squeeze(F.adaptive_avg_pool2d(y, 1)))))
+        x = x + y if self.is_residual else y
+        return self.head(x.mean((2, 3)))  # type: ignore[no-any-return] # modules give Any
+
+
+def test_squeeze_and_excitation_joins_the_channels_it_multiplies_to_an_inner_group() -> None:
+    graph = find_channel_groups(_Gated(is_residual=False), IMAGE, scope="all")
     group = _group(graph, "conv")
     assert [use.layer for use in group.uses if use.role is Role.PRODUCES] == ["conv", "excite"]
     assert [use.layer for use in group.uses if use.role is Role.CONSUMES] == ["squeeze", "head"]
-    inner = find_channel_groups(Attended(), IMAGE, scope="inner")
+    assert group.is_inner
+    assert find_channel_groups(_Gated(is_residual=False), IMAGE, scope="inner") == graph
+
+
+def test_squeeze_and_excitation_in_front_of_an_addition_belongs_to_the_residual_stream() -> None:
+    graph = find_channel_groups(_Gated(is_residual=True), IMAGE, scope="all")
+    group = _group(graph, "stem")
+    assert [use.layer for use in group.uses if use.role is Role.PRODUCES] == ["stem", "conv", "excite"]
+    assert not group.is_inner
+    inner = find_channel_groups(_Gated(is_residual=True), IMAGE, scope="inner")
     assert [group.name for group in inner.groups] == ["squeeze"]
+    assert _reasons(inner)["excite"] == "coupled by an addition (residual stream); scope is 'inner'"
+
+
+class _AddsToItself(nn.Module):
+    def __init__(self, combine: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 1), nn.Conv2d(3, 8, 1)
+        self.head = nn.Linear(8, 5)
+        self.combine = combine
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.combine(self.first(x), self.second(x)).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("combine", "is_inner"),
+    [
+        (lambda first, second: first * second, True),
+        (lambda first, second: first / (1 + second.exp()), True),
+        (lambda first, second: (first + first.tanh()) * second, True),  # both summands come from one layer
+        (lambda first, second: first * second + first, True),
+        (lambda first, second: first + second, False),
+        (lambda first, second: first - 2 * second, False),
+        (torch.maximum, False),
+        (lambda first, second: torch.where(first > 0, first, second), False),
+    ],
+)
+def test_what_combines_two_layers_decides_whether_they_are_a_residual_stream(
+    combine: Callable[[Tensor, Tensor], Tensor], is_inner: bool
+) -> None:
+    (group,) = find_channel_groups(_AddsToItself(combine), IMAGE, scope="all").groups
+    assert [use.layer for use in group.uses if use.role is Role.PRODUCES] == ["first", "second"]
+    assert group.is_inner == is_inner
 
 
 @pytest.mark.parametrize("name", ["cifar_resnet8", "mobilenet_v2", "flattened_normalised_maps"])
@@ -217,190 +265,6 @@ def test_groups_are_found_where_gradients_are_off(
         )
 
 
-def test_taps_say_where_the_groups_lie_in_the_map() -> None:
-    network = network_named("cifar_resnet8")
-    graph = find_channel_groups(network, IMAGE, scope="all", taps=("layer1", "layer2.0.bn1"))
-    assert graph.taps == {
-        "layer1": (("conv1", tuple(range(16))),),
-        "layer2.0.bn1": (("layer2.0.conv1", tuple(range(32))),),
-    }
-    assert graph.groups == graph_of("cifar_resnet8", "all").groups
-    inner = find_channel_groups(network, IMAGE, scope="inner", taps=("layer1",))
-    assert inner.taps == {"layer1": ()}
-
-
-def test_a_tap_of_concatenated_maps_holds_both_groups() -> None:
-    graph = find_channel_groups(Concatenated(), IMAGE, scope="inner", taps=("slope",))
-    assert dict(graph.taps["slope"]) == {"left": tuple(range(6)), "right": tuple(range(6, 16))}
-
-
-def test_a_tap_behind_a_grouped_convolution_lists_every_position_of_a_channel() -> None:
-    graph = find_channel_groups(GroupedConvolution(), IMAGE, scope="inner", taps=("norm",))
-    assert len(graph.taps["norm"]) == 6
-    assert graph.taps["norm"][1] == ("reduce", (1, 7, 13, 19))
-
-
-@pytest.mark.parametrize("tap", ["nowhere", "classifier.0", ""])
-def test_taps_that_are_no_maps_are_refused(tap: str) -> None:
-    with pytest.raises(InvalidSettingsError, match=r"saliency\.taps must name"):
-        find_channel_groups(FlattenedMaps(normalised=False), IMAGE, scope="inner", taps=(tap,))
-
-
 def test_an_unknown_scope_is_refused() -> None:
     with pytest.raises(InvalidSettingsError, match=r"must be 'inner' or 'all', but got 'outer'"):
         find_channel_groups(Concatenated(), IMAGE, scope="outer")
-
-
-class _Between(nn.Module):
-    """conv -> something -> conv -> head: the something decides what becomes of ``first``."""
-
-    def __init__(self, between: nn.Module, *, width: int = 8, read: int | None = None) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(3, width, 3, padding=1)
-        self.between = between
-        self.second = nn.Conv2d(read or width, 6, 3, padding=1)
-        self.head = nn.Linear(6, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.second(self.between(self.first(x))))
-        return self.head(x.mean((2, 3)))  # type: ignore[no-any-return] # modules give Any
-
-
-class _Apply(nn.Module):
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
-
-
-class _Scaled(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(8, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.scale
-
-
-@pytest.mark.parametrize(
-    ("between", "reason"),
-    [
-        (nn.GroupNorm(2, 8), "'between', a GroupNorm that cannot be sliced"),
-        (nn.ConvTranspose2d(8, 8, 1), "'between', a ConvTranspose2d that cannot be sliced"),
-        (nn.InstanceNorm2d(8, affine=True), "NativeBatchNormBackward0, which is not known"),
-        (nn.LocalResponseNorm(3), "padded with zero channels"),
-        (_Scaled(), "'between.scale', a parameter outside the known layers"),
-        (_Apply(lambda x: x.softmax(dim=1)), "SoftmaxBackward0, which is not known"),
-        (_Apply(lambda x: x.roll(1, dims=1)), "RollBackward0, which is not known"),
-        (_Apply(lambda x: x - x.mean(dim=1, keepdim=True)), "its channels are added up"),
-        (_Apply(lambda x: torch.cat(x.chunk(2, dim=1)[::-1], dim=1)), "which has another width"),
-        (_Apply(lambda x: torch.cat([x, x], dim=2)), "another dimension than that of channels"),
-        (
-            _Apply(lambda x: x.view(-1, 2, 4, 32, 32).mul(2).view(-1, 8, 32, 32)),
-            "its channels are rearranged",
-        ),
-        (_Apply(lambda x: F.pad(x, (0, 0, 0, 0, 1, 1))[:, 1:-1]), "padded with zero channels"),
-        (_Apply(lambda x: x[:, :4]), "taken apart by slicing"),
-        (_Apply(lambda x: x.mul(x[:, :1])), "taken apart by slicing"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_channels_that_meet_what_cannot_be_sliced_are_left_alone_with_the_reason(
-    between: nn.Module, reason: str
-) -> None:
-    read = between(torch.ones(2, 8, 32, 32)).shape[1]
-    graph = find_channel_groups(_Between(between, read=read), IMAGE, scope="all")
-    assert reason in _reasons(graph)["first"]
-    assert [group.name for group in graph.groups] == ["second"]
-
-
-@pytest.mark.parametrize(
-    "between",
-    [
-        nn.Hardswish(),
-        nn.PReLU(8),
-        nn.Sequential(nn.ReflectionPad2d(1), nn.AvgPool2d(3, 1)),
-        nn.Upsample(scale_factor=2),
-        nn.PReLU(),
-        nn.Conv2d(8, 16, 3, groups=8),
-        _Apply(lambda x: x[:, :, ::2, ::2].clamp(0, 6)),
-        _Apply(lambda x: F.pad(x, (1, 1, 1, 1))),
-        _Apply(lambda x: x * x.mean((2, 3), keepdim=True).expand_as(x)),
-        _Apply(lambda x: torch.cat([x, x], dim=1)),
-    ],
-    ids=str,
-)
-def test_operations_on_each_channel_alone_let_channels_go(between: nn.Module) -> None:
-    read = between(torch.ones(2, 8, 32, 32)).shape[1]
-    graph = find_channel_groups(_Between(between, read=read), IMAGE, scope="all")
-    assert [(group.name, group.num_channels) for group in graph.groups] == [("first", 8), ("second", 6)]
-
-
-def test_a_network_that_counts_on_a_width_keeps_it() -> None:
-    graph = find_channel_groups(
-        _Between(_Apply(lambda x: x.reshape(-1, 8, 32, 32)), width=8), IMAGE, scope="all"
-    )
-    assert "first" in _reasons(graph)
-    assert [group.name for group in graph.groups] == ["second"]
-
-
-def test_a_layer_that_runs_twice_keeps_its_channels() -> None:
-    conv = nn.Conv2d(8, 8, 1)
-    graph = find_channel_groups(_Between(nn.Sequential(conv, nn.ReLU(), conv)), IMAGE, scope="all")
-    assert _reasons(graph)["between.0"] == "it runs several times per image, or shares its weights"
-    assert "first" in _reasons(graph)
-
-
-def test_layers_that_share_their_weights_keep_their_channels() -> None:
-    tied = nn.Sequential(nn.Conv2d(8, 8, 1), nn.ReLU(), nn.Conv2d(8, 8, 1))
-    tied[2].weight = tied[0].weight
-    graph = find_channel_groups(_Between(tied), IMAGE, scope="all")
-    assert {"first", "between.0", "between.2"} <= set(_reasons(graph))
-
-
-def test_a_computed_weight_keeps_its_channels() -> None:
-    computed = nn.utils.parametrizations.weight_norm(nn.Conv2d(8, 8, 1))
-    graph = find_channel_groups(_Between(computed), IMAGE, scope="all")
-    assert [group.name for group in graph.groups] == ["second"]
-    assert "between" in _reasons(graph)
-
-
-def test_a_layer_outside_the_path_to_the_logits_keeps_its_channels() -> None:
-    class Aside(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = nn.Conv2d(3, 8, 1)
-            self.aside = nn.Conv2d(8, 8, 1)
-            self.head = nn.Linear(8, 5)
-
-        def forward(self, x: Tensor) -> Tensor:
-            x = self.conv(x)
-            self.aside(x)
-            return self.head(x.mean((2, 3)))  # type: ignore[no-any-return] # modules give Any
-
-    reasons = _reasons(find_channel_groups(Aside(), IMAGE, scope="all"))
-    assert "does not reach" in reasons["aside"]
-    assert "conv" in reasons
-
-
-@pytest.mark.parametrize(
-    ("network", "message"),
-    [
-        (nn.Sequential(nn.Flatten(2), nn.Linear(1024, 8)), r"'1' gives a tensor of 3 dimensions; attention"),
-        (nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(9, 8, 3)), r"must run on images of shape \(3, 32, 32\)"),
-        (
-            torchvision.models.googlenet(num_classes=5, init_weights=False),
-            r"'aux1.conv.conv' is not; .*aux_logits=False",
-        ),
-        (
-            torchvision.models.shufflenet_v2_x0_5(num_classes=5),
-            r"torch_pruning, but it failed with ZeroDivisionError",
-        ),
-    ],
-    ids=["attention", "broken", "unused", "shuffle"],
-)
-def test_networks_that_cannot_be_traced_are_refused(network: nn.Module, message: str) -> None:
-    with pytest.raises(UnsupportedNetworkError, match=message):
-        find_channel_groups(network, IMAGE, scope="all")

@@ -18,7 +18,6 @@ from pruning_core.channels import (
     full_selection,
     remove_channels,
 )
-from pruning_core.errors import UnsupportedNetworkError
 from tests.pruning_core_tests.channel_networks import (
     IMAGE,
     LARGE,
@@ -159,12 +158,13 @@ def test_widths_of_low_precision_or_another_number_are_refused() -> None:
         model.exact([1, 2, 3])
 
 
-def test_layers_that_share_weights_are_refused() -> None:
+def test_a_weight_that_layers_share_is_counted_once() -> None:
     tied = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.Flatten(), nn.Linear(3 * 1024, 2))
     tied[1].weight = tied[0].weight
-    graph = find_channel_groups(tied, IMAGE, scope="all")
-    with pytest.raises(UnsupportedNetworkError, match="layers must not share weights"):
-        build_cost_model(tied, graph, IMAGE)
+    model = build_cost_model(tied, find_channel_groups(tied, IMAGE, scope="all"), IMAGE)
+    assert model.exact(model.sizes) == model.dense
+    assert model.dense.params == 9 + 3 + 3 + 2 * 3 * 1024 + 2
+    assert model.fixed == Cost(macs=0, params=0)
 
 
 def test_a_cost_is_read_by_resource() -> None:

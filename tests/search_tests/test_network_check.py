@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from pruning_core.config import load_config
 from pruning_core.data import DataSplits
@@ -64,3 +64,51 @@ def test_a_network_of_the_users_own_is_imported_from_the_folder_of_the_spec(tmp_
     result = runner.invoke(app, ["check", str(write_spec(tmp_path, text))])
     assert result.exit_code == 0, result.output
     assert "2 groups of channels, 24 channels that may go" in result.stdout
+
+
+USER_NETWORKS = """
+from torch import nn
+
+
+def normalised(num_classes, in_channels):
+    return nn.Sequential(nn.Conv2d(in_channels, 8, 3), nn.GroupNorm(2, 8), nn.ReLU(), nn.Conv2d(8, 16, 3), nn.ReLU(),
+                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, num_classes))
+
+
+class Spare(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.spare = network, nn.Conv2d(3, 3, 1)
+
+    def forward(self, images):
+        return self.network(images)
+
+
+def spare(num_classes, in_channels):
+    return Spare(normalised(num_classes, in_channels))
+"""
+
+
+def _check_user_network(folder: Path, function: str) -> Result:
+    (folder / "nets_to_check.py").write_text(USER_NETWORKS)
+    text = (
+        f"study: tiny\nrun: {{architecture: {{name: 'nets_to_check:{function}'}}}}\n"
+        "search: {budgets.macs: {low: 0.6, high: 0.8}}\n"
+    )
+    return runner.invoke(app, ["check", str(write_spec(folder, text))])
+
+
+def test_check_names_the_layers_of_a_users_network_that_it_leaves_alone_and_why(tmp_path: Path) -> None:
+    result = _check_user_network(tmp_path, "normalised")
+    assert result.exit_code == 0, result.output
+    assert "1 groups of channels, 16 channels that may go" in result.stdout
+    assert "0  its channels meet '1', a GroupNorm that cannot be sliced exactly" in result.stdout
+
+
+def test_check_refuses_a_users_network_in_one_line_that_names_the_layer(tmp_path: Path) -> None:
+    result = _check_user_network(tmp_path, "spare")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(
+        "error: every layer must be used when the network is evaluated, but 'spare' is not"
+    )
+    assert result.stderr.count("\n") == 1
