@@ -61,7 +61,7 @@ STAGES: dict[str, StageSpec] = {
         is_shared=True,
     ),
     "explanations": StageSpec(version=1, reads=("gates.num_images",), is_shared=True),
-    "importance": StageSpec(version=1, reads=("importance", "channels.scope"), is_shared=True),
+    "importance": StageSpec(version=2, reads=("importance", "channels.scope"), is_shared=True),
     "steer": StageSpec(
         version=1,
         reads=("channels", "budgets", "gates", "loss_weights", "seed"),

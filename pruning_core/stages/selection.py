@@ -1,4 +1,4 @@
-"""Stages that choose which channels stay: ``importance``, ``steer``, ``allocate``.
+"""Stages that choose which channels stay: ``steer``, ``allocate``.
 
 Every method ends in the same projection, so that only scores and widths differ between them.
 """
@@ -20,29 +20,15 @@ from pruning_core.channels import (
 )
 from pruning_core.channels.structures import ChannelGraph, ChannelSelection
 from pruning_core.gating.steering import SteeringProblem, gated_forward
-from pruning_core.importance import IMPORTANCES, ImportanceContext, measure_sensitivities
+from pruning_core.importance import coverage_facts
 from pruning_core.methods import METHODS, MethodContext
 from pruning_core.stages.artifact_store import Artifact
 from pruning_core.stages.context import StageContext
 from pruning_core.stages.dense import load_dense
 from pruning_core.stages.explanation_scores import explanations_kept
+from pruning_core.stages.importance import load_rating
 from pruning_core.stages.recovery import channel_graph
 from pruning_core.stages.saliency import load_selector, load_steering_set
-
-
-def build_importance(context: StageContext) -> Artifact:
-    """Score the filters, and how much the loss minds losing each group: once for all budgets of a search."""
-    dense = load_dense(context)
-    subject = ImportanceContext(
-        network=dense,
-        graph=channel_graph(context, dense, None),
-        data=context.data,
-        settings=context.config.importance,
-        seed=context.config.dense_seed,
-        device=context.device,
-    )
-    scores = IMPORTANCES[context.config.method].score(subject)
-    return Artifact(tensors=scores, facts={"sensitivities": dict(measure_sensitivities(subject, scores))})
 
 
 def build_selection(context: StageContext) -> Artifact:
@@ -54,6 +40,7 @@ def build_selection(context: StageContext) -> Artifact:
     cost_model = build_cost_model(dense, graph, context.data.input_shape)
     limits = budget_limits(config.budgets, cost_model.dense)
     importance = context.artifact("importance") if context.has_stage("importance") else None
+    rating = load_rating(importance) if importance is not None else None
     proposal = METHODS[config.method](
         MethodContext(
             network=dense,
@@ -62,7 +49,8 @@ def build_selection(context: StageContext) -> Artifact:
             limits=limits,
             data=context.data,
             config=config,
-            importance=importance.tensors if importance is not None else None,
+            importance=rating.scores if rating is not None else None,
+            floors=rating.floors if rating is not None else {},
             sensitivities=importance.facts["sensitivities"] if importance is not None else None,
             selector=selector,
             steering_set=load_steering_set(context) if selector is not None else None,
@@ -70,8 +58,12 @@ def build_selection(context: StageContext) -> Artifact:
             report=lambda _stage, done, total: context.report(done, total),
         )
     )
-    selection = project(cost_model, graph, proposal.scores, proposal.widths, limits, config.channels)
+    selection = project(
+        cost_model, graph, proposal.scores, proposal.widths, limits, config.channels, proposal.floors
+    )
     facts = _selection_facts(cost_model, graph, limits, selection)
+    if rating is not None and rating.profiles:
+        facts["class_coverage"] = coverage_facts(rating.profiles, selection, context.data.class_names)
     if selector is not None:
         problem = SteeringProblem(
             network=dense, graph=graph, selector=selector, cost_model=cost_model, limits=limits
