@@ -10,9 +10,9 @@ and for r -> 0 the squared error of the consumer's output after removing c and r
 optimal brain surgeon. Unlike the leverage of contributions it also sees channels that are alike but are read through
 different weights. Channels are brought to unit energy first, so that the ridge r weighs equally on all of them.
 
-Memory: one ``(C * O)^2`` matrix of float64 per consumer, inverted in place: 170 MB (216 MB at the peak) for 512 channels
-read by one 3 x 3 kernel. float32 would halve that, but the condition number may reach C * O / r, five million, and
-float32 has seven digits. Time: O((C * O)^3) for the inverse, O(O (C * O)^2) per removal.
+Memory: one ``(C * O)^2`` matrix of float64 per consumer, inverted in place: 170 MB (216 MB at the peak) for 512
+channels read by one 3 x 3 kernel. float32 would halve that, but the condition number may reach C * O / r, five million,
+and float32 has seven digits. Time: O((C * O)^3) for the inverse, O(O (C * O)^2) per removal.
 
 Task-inspired criterion, after Guo et al. 2024; formulas ours.
 
