@@ -327,18 +327,29 @@ class ImportanceConfig(Settings):
             all groups; ``sensitivity`` loses least by the loss that each group's removal costs; ``auto`` is what
             the method's source does (``DEFAULT_ALLOCATIONS``). Gate learning needs none.
         num_images: Size of the stratified calibration set of training images.
-        grid_size: Side P of the P x P grid that responses are pooled to for the class correlation (CKA).
+        task_relevance: How a response goes with the class: ``cka`` (linear, sees where in the image), ``eta_squared``
+            (share of variance between classes), ``hsic`` (Gaussian kernel) or ``mutual_information`` (few classes
+            only); the keys of ``TASK_RELEVANCES``.
+        flow: What reaches the next layers through a channel: ``leverage`` (and not through the others), ``energy``
+            (regardless of the others) or ``block_leverage`` (and cannot be made up for by refitting the next
+            layers); the keys of ``FLOWS``.
+        grid_size: Side P of the P x P grid that responses are pooled to for ``cka`` and ``hsic``.
         task_weight: w in score = task**w * flow**(1 - w).
         num_positions: Pixels sampled per layer for the information flow.
         greedy: Remove channels one by one, updating the flow.
+        stem_residual: The first convolution keeps so many channels that at most this share of the variance of all
+            its responses is left unexplained by them, where the budgets allow it.
     """
 
     allocation: Literal["auto", "uniform", "global", "sensitivity"] = "auto"
     num_images: PositiveInt = 2048
+    task_relevance: Literal["cka", "eta_squared", "hsic", "mutual_information"] = "cka"
+    flow: Literal["leverage", "energy", "block_leverage"] = "leverage"
     grid_size: PositiveInt = 4
     task_weight: UnitInterval = 0.5
     num_positions: PositiveInt = 4096
     greedy: bool = True
+    stem_residual: Annotated[float, Field(ge=0, lt=1)] = 0.01
 
 
 class RecoveryConfig(Settings):

@@ -2,7 +2,13 @@
 
 from pruning_core.channels.cost_counter import Cost, count_cost
 from pruning_core.channels.cost_model import CostModel, build_cost_model
-from pruning_core.channels.feasibility import budget_limits, check_feasible, minimum_cost, within_limits
+from pruning_core.channels.feasibility import (
+    budget_limits,
+    check_feasible,
+    minimum_cost,
+    reachable_floors,
+    within_limits,
+)
 from pruning_core.channels.grouping import find_channel_groups
 from pruning_core.channels.layout import Layout, slim_layout
 from pruning_core.channels.projection import project
@@ -57,6 +63,7 @@ __all__ = [
     "minimum_widths",
     "nearest_allowed_width",
     "project",
+    "reachable_floors",
     "remove_channels",
     "rounding_step",
     "slim_layout",

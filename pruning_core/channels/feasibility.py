@@ -28,6 +28,28 @@ def minimum_cost(model: CostModel, channels: ChannelsConfig) -> Cost:
     return model.exact([allowed_widths(size, channels)[0] for size in model.sizes])
 
 
+def reachable_floors(
+    model: CostModel,
+    limits: Mapping[Resource, int],
+    channels: ChannelsConfig,
+    floors: Mapping[str, int],
+) -> dict[str, int]:
+    """Return floors of single groups that leave all limits within reach: a floor is a wish, a budget is not.
+
+    Floors are taken in the order given; one that would break a limit is left out.
+    """
+    held: dict[str, int] = {}
+    for group, floor in floors.items():
+        wished = {**held, group: floor}
+        widths = [
+            allowed_widths(size, channels, wished.get(name, 1))[0]
+            for name, size in zip(model.names, model.sizes, strict=True)
+        ]
+        if within_limits(model.exact(widths), limits):
+            held = wished
+    return held
+
+
 def check_feasible(model: CostModel, limits: Mapping[Resource, int], channels: ChannelsConfig) -> None:
     """Refuse budgets that no allowed network meets.
 

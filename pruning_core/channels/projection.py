@@ -33,6 +33,7 @@ def project(
     widths: Mapping[str, int],
     limits: Mapping[Resource, int],
     channels: ChannelsConfig,
+    floors: Mapping[str, int] | None = None,
 ) -> ChannelSelection:
     """Choose the channels that stay; the same inputs always give the same selection.
 
@@ -46,7 +47,9 @@ def project(
         scores: Per group one number per channel; higher stays.
         widths: Per group the wished number of kept channels.
         limits: Largest allowed amount per resource.
-        channels: Rounding and floors.
+        channels: Rounding, and a floor for all groups.
+        floors: Groups that keep at least so many channels; they leave the limits within reach
+            (``reachable_floors``).
 
     Returns:
         A selection within every limit; no single further rounding step of any group would still be.
@@ -60,7 +63,7 @@ def project(
     check_group_names(widths, model.names, "the wished widths")
     orders = _rank_channels(graph, scores)
     check_feasible(model, limits, channels)
-    ladder = _Ladder(model, channels, [widths[name] for name in model.names])
+    ladder = _Ladder(model, channels, floors or {}, [widths[name] for name in model.names])
     totals = [_running_total(scores[name], order) for name, order in zip(model.names, orders, strict=True)]
     _trim(ladder, totals, limits)
     _top_up(ladder, totals, limits)
@@ -76,9 +79,14 @@ def project(
 class _Ladder:
     """The current widths, each on a rung of its group's allowed widths, and what a step would cost."""
 
-    def __init__(self, model: CostModel, channels: ChannelsConfig, wished: Sequence[int]) -> None:
+    def __init__(
+        self, model: CostModel, channels: ChannelsConfig, floors: Mapping[str, int], wished: Sequence[int]
+    ) -> None:
         self.model = model
-        self.rungs = [allowed_widths(size, channels) for size in model.sizes]
+        self.rungs = [
+            allowed_widths(size, channels, floors.get(name, 1))
+            for name, size in zip(model.names, model.sizes, strict=True)
+        ]
         self.rung_G = np.array(
             [
                 rungs.index(nearest_allowed_width(rungs, width))

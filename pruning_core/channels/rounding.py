@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pruning_core.channels.structures import ChannelGraph
@@ -19,10 +19,13 @@ def rounding_step(num_channels: int, round_to: Literal["auto"] | int) -> int:
     return 1
 
 
-def allowed_widths(num_channels: int, channels: ChannelsConfig) -> tuple[int, ...]:
-    """Return the kept counts a group may have, ascending; the last one is the full width, rounded or not."""
+def allowed_widths(num_channels: int, channels: ChannelsConfig, floor: int = 1) -> tuple[int, ...]:
+    """Return the kept counts a group may have, ascending; the last one is the full width, rounded or not.
+
+    ``floor``: of this group, beside the one for all groups.
+    """
     step = rounding_step(num_channels, channels.round_to)
-    first = -(-max(channels.min_channels, step) // step) * step  # the floor, rounded up
+    first = -(-max(channels.min_channels, floor, step) // step) * step  # the floor, rounded up
     return (*range(first, num_channels, step), num_channels)
 
 
@@ -31,6 +34,12 @@ def nearest_allowed_width(allowed: Sequence[int], width: int) -> int:
     return min(allowed, key=lambda candidate: (abs(candidate - width), -candidate))
 
 
-def minimum_widths(graph: ChannelGraph, channels: ChannelsConfig) -> dict[str, int]:
-    """Return the fewest channels each group may keep."""
-    return {group.name: allowed_widths(group.num_channels, channels)[0] for group in graph.groups}
+def minimum_widths(
+    graph: ChannelGraph, channels: ChannelsConfig, floors: Mapping[str, int] | None = None
+) -> dict[str, int]:
+    """Return the fewest channels each group may keep; ``floors``: of single groups."""
+    floors = floors or {}
+    return {
+        group.name: allowed_widths(group.num_channels, channels, floors.get(group.name, 1))[0]
+        for group in graph.groups
+    }

@@ -5,14 +5,17 @@ from __future__ import annotations
 from pruning_core.importance.class_coverage import (
     ClassCoverage,
     ClassProfile,
-    measure_class_profiles,
+    coverage_facts,
     report_class_coverage,
 )
+from pruning_core.importance.flows import FLOWS
 from pruning_core.importance.group_norms import GroupNormImportance, LampImportance
 from pruning_core.importance.norm_scale import NormScaleImportance
 from pruning_core.importance.protocols import FilterImportance, ImportanceContext
+from pruning_core.importance.rating import Rating, rate_channels
 from pruning_core.importance.sensitivity import measure_sensitivities
 from pruning_core.importance.task_inspired import TaskInspiredImportance
+from pruning_core.importance.task_relevance import TASK_RELEVANCES
 from pruning_core.importance.taylor import TaylorImportance
 from pruning_core.importance.weights_only import (
     GeometricMedianImportance,
@@ -34,12 +37,16 @@ IMPORTANCES: dict[str, FilterImportance] = {
 }
 
 __all__ = [
+    "FLOWS",
     "IMPORTANCES",
+    "TASK_RELEVANCES",
     "ClassCoverage",
     "ClassProfile",
     "FilterImportance",
     "ImportanceContext",
-    "measure_class_profiles",
+    "Rating",
+    "coverage_facts",
     "measure_sensitivities",
+    "rate_channels",
     "report_class_coverage",
 ]

@@ -15,7 +15,7 @@ Shape suffixes used in this file:
     C  channels of the group
     F  numbers per response (cells of the grid, times maps per channel)
     K  classes
-    D  numbers per target (K, or 64 random projections of the one-hot vector for many classes)
+    D  numbers per target
 
 References:
     [Guo2024] Y. Guo, J. Gao, X. Li. Interpretable Task-inspired Adaptive Filter Pruning for Neural Networks
@@ -26,36 +26,14 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from pruning_core.importance.read_points import channel_responses
+from pruning_core.importance.class_targets import TaskLabels
 
-MAX_CLASSES = 200  # above it, targets are projected
-NUM_PROJECTIONS = 64
 _NO_VARIANCE = 1e-12  # share of the raw second moment below which a response counts as constant
-
-
-def class_targets(labels_N: Tensor, num_classes: int, *, seed: int) -> Tensor:
-    """Return the target vector of each class, as rows ``(K, D)``.
-
-    One-hot; classes with fewer than two images share one target; more than ``MAX_CLASSES`` classes are projected to
-    ``NUM_PROJECTIONS`` dimensions by a seeded Gaussian matrix, which keeps inner products on average.
-    """
-    counts_K = torch.bincount(labels_N.cpu(), minlength=num_classes)
-    targets_KD = torch.eye(num_classes, dtype=torch.float64)
-    rare = torch.nonzero(counts_K < 2).flatten()
-    if len(rare) > 1:
-        targets_KD[rare] = targets_KD[rare[0]].clone()
-    if num_classes <= MAX_CLASSES:
-        return targets_KD
-    generator = torch.Generator().manual_seed(seed)
-    projection_KD = torch.randn(num_classes, NUM_PROJECTIONS, generator=generator, dtype=torch.float64)
-    projected_KD: Tensor = targets_KD @ projection_KD / NUM_PROJECTIONS**0.5
-    return projected_KD
 
 
 class ClassCorrelation:
@@ -70,7 +48,12 @@ class ClassCorrelation:
         self._sum_CFF = torch.zeros(1)
         self._sum_CFD = torch.zeros(1)
 
-    def update(self, responses_NCF: Tensor, labels_N: Tensor) -> None:
+    @classmethod
+    def of_task(cls, task: TaskLabels) -> Self:
+        """Start from nothing, for the targets of a task."""
+        return cls(task.targets())
+
+    def update(self, responses_NCF: Tensor, labels_N: Tensor, first_image: int) -> None:  # noqa: ARG002
         """Add the images of one batch."""
         m_CNF = responses_NCF.double().transpose(0, 1).contiguous()
         y_ND = self._targets_KD.to(m_CNF.device)[labels_N]
@@ -80,6 +63,15 @@ class ClassCorrelation:
         self._sum_CF = self._sum_CF.to(y_ND) + m_CNF.sum(dim=1)
         self._sum_CFF = self._sum_CFF.to(y_ND) + m_CNF.transpose(1, 2) @ m_CNF
         self._sum_CFD = self._sum_CFD.to(y_ND) + m_CNF.transpose(1, 2) @ y_ND
+
+    def merge(self, other: Self) -> None:
+        """Add the sums over other images."""
+        self._num_images += other._num_images
+        self._sum_D = self._sum_D + other._sum_D.to(self._sum_D.device)
+        self._sum_DD = self._sum_DD + other._sum_DD.to(self._sum_D.device)
+        self._sum_CF = self._sum_CF + other._sum_CF.to(self._sum_D.device)
+        self._sum_CFF = self._sum_CFF + other._sum_CFF.to(self._sum_D.device)
+        self._sum_CFD = self._sum_CFD + other._sum_CFD.to(self._sum_D.device)
 
     def relevance(self) -> Tensor:
         """Return the task relevance ``(C,)`` in [0, 1], float64 on the CPU; 0 for a constant response.
@@ -100,41 +92,3 @@ class ClassCorrelation:
         varies_C = (variance_C > _NO_VARIANCE * raw_C) & (denominator_C > 0)
         safe_C = torch.where(varies_C, denominator_C, torch.ones_like(denominator_C))
         return torch.where(varies_C, numerator_C / safe_C, torch.zeros_like(safe_C)).clamp(0, 1).cpu()
-
-
-class ClassCorrelationObserver:
-    """Feeds what one layer reads into a ``ClassCorrelation``.
-
-    ``grid_size``: side P of the grid that maps are averaged to; smaller maps stay as they are.
-    """
-
-    def __init__(self, positions_CS: Tensor, targets_KD: Tensor, grid_size: int) -> None:
-        self._positions_CS = positions_CS
-        self._grid_size = grid_size
-        self._statistics = ClassCorrelation(targets_KD)
-
-    def observe(self, inputs: Tensor, labels_N: Tensor, first_image: int) -> None:  # noqa: ARG002
-        """Add what the layer reads for one batch."""
-        maps = channel_responses(inputs, self._positions_CS)
-        self._statistics.update(pool_to_grid(maps, self._grid_size), labels_N)
-
-    def relevance(self) -> Tensor:
-        """Return the task relevance of the channels this layer reads."""
-        return self._statistics.relevance()
-
-
-def pool_to_grid(maps: Tensor, grid_size: int) -> Tensor:
-    """Average ``(N, C, maps, H, W)`` to at most ``grid_size`` cells per side; return ``(N, C, F)``."""
-    cells = (min(grid_size, maps.shape[3]), min(grid_size, maps.shape[4]))
-    return F.adaptive_avg_pool2d(maps.flatten(1, 2), cells).reshape(len(maps), maps.shape[1], -1)
-
-
-def average_normalised(scores: Sequence[Tensor]) -> Tensor:
-    """Average scores of the same channels from several places, each scaled to sum 1 (all zero: left out).
-
-    One place alone keeps its scale.
-    """
-    if len(scores) == 1:
-        return scores[0]
-    total_C = torch.stack([score / score.sum().clamp_min(torch.finfo(score.dtype).tiny) for score in scores])
-    return total_C.mean(dim=0)

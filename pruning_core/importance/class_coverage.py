@@ -12,15 +12,15 @@ Shape suffixes used in this file:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from pruning_core.channels.structures import ChannelSelection
-from pruning_core.importance.protocols import ImportanceContext
-from pruning_core.importance.read_points import channel_responses, find_read_points, stream_reads
+from pruning_core.importance.read_points import channel_responses
 
 CLASSES_PER_CHANNEL = 3
 MIN_SHARE = 0.01  # of the channel's variance that a detected class explains
@@ -39,10 +39,23 @@ class ClassProfile:
 
     def detectors(self) -> Tensor:
         """Return booleans ``(C, K)``: the channel detects the class."""
+        share, label = self._top_classes()
+        return torch.zeros_like(self.share_CK, dtype=torch.bool).scatter(1, label, share >= MIN_SHARE)
+
+    def detected_classes(self) -> list[tuple[int, ...]]:
+        """Return per channel the classes it detects, the one that explains most first."""
+        share, label = self._top_classes()
+        return [
+            tuple(label_row[share_row >= MIN_SHARE].tolist())
+            for share_row, label_row in zip(share, label, strict=True)
+        ]
+
+    def _top_classes(self) -> tuple[Tensor, Tensor]:
+        """Return the largest shares of classes that raise the response, falling, and those classes."""
         above_CK = self.mean_CK > self.mean_CK.mean(dim=1, keepdim=True)
         share_CK = torch.where(above_CK, self.share_CK, torch.zeros_like(self.share_CK))
         top = share_CK.topk(min(CLASSES_PER_CHANNEL, share_CK.shape[1]), dim=1)
-        return torch.zeros_like(share_CK, dtype=torch.bool).scatter(1, top.indices, top.values >= MIN_SHARE)
+        return top.values, top.indices
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +84,12 @@ class ClassSums:
         self._sum_KC.index_add_(0, labels_N, response_NC)
         self._square_C += response_NC.square().sum(dim=0)
 
+    def merge(self, other: Self) -> None:
+        """Add the sums over other images."""
+        self._count_K += other._count_K
+        self._sum_KC += other._sum_KC
+        self._square_C += other._square_C
+
     def profile(self) -> ClassProfile:
         """Return class means and the variance that each class explains; a class without images explains nothing."""
         count = self._count_K.sum()
@@ -84,20 +103,6 @@ class ClassSums:
             varies_C, between_KC / variance_C.where(varies_C, torch.ones_like(variance_C)), 0.0
         )
         return ClassProfile(mean_CK=mean_KC.T.contiguous(), share_CK=share_KC.T.contiguous())
-
-
-def measure_class_profiles(context: ImportanceContext) -> dict[str, ClassProfile]:
-    """Run the calibration images through the network once and profile every group's channels."""
-    reads = find_read_points(context)
-    first_reads = {point.group: point for point in reversed(reads.points)}
-    sums = {
-        group: ClassSums(point.positions_CS, context.data.num_classes) for group, point in first_reads.items()
-    }
-    observers: dict[str, list[ClassSums]] = {}
-    for group, point in first_reads.items():
-        observers.setdefault(point.layer, []).append(sums[group])
-    stream_reads(context, observers)
-    return {group.name: sums[group.name].profile() for group in context.graph.groups}
 
 
 def report_class_coverage(profiles: Mapping[str, ClassProfile], selection: ChannelSelection) -> ClassCoverage:
@@ -114,6 +119,38 @@ def report_class_coverage(profiles: Mapping[str, ClassProfile], selection: Chann
         before_K |= group_before_K
         after_K |= group_after_K
     return ClassCoverage(lost_by_group=lost_by_group, lost_everywhere=_indices(before_K & ~after_K))
+
+
+def coverage_facts(
+    profiles: Mapping[str, ClassProfile], selection: ChannelSelection, class_names: Sequence[str]
+) -> dict[str, Any]:
+    """Return the coverage of a selection by class names, as JSON can hold it.
+
+    ``removed_detectors``: per group and removed channel the classes that it detected, most explained first.
+    ``lost_by_group``: groups that lost all their detectors of some class, and which classes. ``warnings``: one sentence
+    for each class that lost its detectors in all groups.
+    """
+    coverage = report_class_coverage(profiles, selection)
+    removed: dict[str, dict[str, list[str]]] = {}
+    for group, profile in profiles.items():
+        kept = set(selection.kept[group])
+        removed[group] = {
+            str(channel): [class_names[label] for label in labels]
+            for channel, labels in enumerate(profile.detected_classes())
+            if labels and channel not in kept
+        }
+    return {
+        "removed_detectors": {group: channels for group, channels in removed.items() if channels},
+        "lost_by_group": {
+            group: [class_names[label] for label in lost]
+            for group, lost in coverage.lost_by_group.items()
+            if lost
+        },
+        "warnings": [
+            f"class {class_names[label]!r} has lost its detectors in every group"
+            for label in coverage.lost_everywhere
+        ],
+    }
 
 
 def _indices(flags_K: Tensor) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """Greedy backward elimination: remove the least useful channel, update what the others are worth, repeat.
 
-A fixed ranking would give both of two interchangeable channels a low score and lose both; here the twin's leverage
+A fixed ranking would give both of two interchangeable channels a low score and lose both; here the twin's flow
 grows as soon as the first is gone.
 
 Task-inspired criterion, after Guo et al. 2024; formulas ours.
@@ -16,60 +16,56 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pruning_core.importance.information_flow import leverage, leverage_from_inverse, ridge_inverse, ridge_of
+from pruning_core.importance.flows import RemainingFlow
 
 _TIE = 1e-9  # share of the largest product that separates consecutive ranks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Elimination:
-    """``order_C``: channels, first removed first. ``leverage_C`` and ``product_C``: of the channel removed at each
-    step, just before its removal.
+    """``order_C``: channels, first removed first. ``energy_C`` (of the flow) and ``product_C``: of the channel
+    removed at each step, just before its removal.
     """
 
     order_C: Tensor
-    leverage_C: Tensor
+    energy_C: Tensor
     product_C: Tensor
 
 
-def product_score(relevance_C: Tensor, leverage_C: Tensor, task_weight: float) -> Tensor:
-    """Return the geometric mean of task relevance and flow (square root of leverage), each scaled to sum 1.
+def product_score(relevance_C: Tensor, energy_C: Tensor, task_weight: float) -> Tensor:
+    """Return the geometric mean of task relevance and flow (square root of the energy), each scaled to sum 1.
 
     ``task_weight`` in [0, 1] is the exponent of the task relevance.
     """
-    return _share(relevance_C) ** task_weight * _share(leverage_C.sqrt()) ** (1 - task_weight)
+    return _share(relevance_C) ** task_weight * _share(energy_C.sqrt()) ** (1 - task_weight)
 
 
-def eliminate(gram_CC: Tensor, relevance_C: Tensor, task_weight: float) -> Elimination:
+def eliminate(flow: RemainingFlow, relevance_C: Tensor, task_weight: float) -> Elimination:
     """Remove all channels one by one, always the one with the least product of relevance and current flow.
 
-    Ties go to the lower index. The inverse of the remaining Gram matrix is kept up to date by a rank-one step,
-    O(C^2) per removal.
+    Ties go to the lower index. If nothing flows, only the relevance decides.
 
     Args:
-        gram_CC: Gram matrix of the contributions.
+        flow: Of all channels; none are left afterwards.
         relevance_C: Task relevance, >= 0.
         task_weight: Exponent of the relevance, in [0, 1].
     """
-    ridge = ridge_of(gram_CC)
-    flow_total = float(leverage(gram_CC).sqrt().sum())
+    flow_total = float(flow.energies().sqrt().sum())
     factor_C = _share(relevance_C) ** task_weight
-    is_dead = flow_total == 0  # nothing flows: only relevance decides
-    inverse_CC = torch.eye(len(gram_CC), dtype=gram_CC.dtype) if is_dead else ridge_inverse(gram_CC, ridge)
-    remaining_C = torch.ones(len(gram_CC), dtype=torch.bool)
-    order, leverages, products = [], [], []
-    for _ in range(len(gram_CC)):
-        left_C = torch.zeros_like(factor_C) if is_dead else leverage_from_inverse(inverse_CC, ridge)
-        flow_C = torch.ones_like(factor_C) if is_dead else left_C.sqrt() / flow_total
-        product_C = (factor_C * flow_C ** (1 - task_weight)).masked_fill(~remaining_C, torch.inf)
+    is_removed_C = torch.zeros(len(factor_C), dtype=torch.bool)
+    order, energies, products = [], [], []
+    for _ in range(len(factor_C)):
+        energy_C = flow.energies()
+        flow_C = energy_C.sqrt() / flow_total if flow_total > 0 else torch.ones_like(energy_C)
+        product_C = (factor_C * flow_C ** (1 - task_weight)).masked_fill(is_removed_C, torch.inf)
         removed = int(product_C.argmin())
         order.append(removed)
-        leverages.append(left_C[removed])
+        energies.append(energy_C[removed])
         products.append(product_C[removed])
-        remaining_C[removed] = False
-        _downdate(inverse_CC, removed)
+        is_removed_C[removed] = True
+        flow.remove(removed)
     return Elimination(
-        order_C=torch.tensor(order), leverage_C=torch.stack(leverages), product_C=torch.stack(products)
+        order_C=torch.tensor(order), energy_C=torch.stack(energies), product_C=torch.stack(products)
     )
 
 
@@ -85,18 +81,6 @@ def rank_consistent_scores(elimination: Elimination) -> Tensor:
     scores_C = torch.empty_like(reached_C)
     scores_C[elimination.order_C] = reached_C
     return scores_C
-
-
-def _downdate(inverse_CC: Tensor, removed: int) -> None:
-    """Turn the inverse over a set of channels into the one without ``removed``, in place.
-
-    The removed channel's row and column become 0, its diagonal 1, so that every diagonal stays positive.
-    """
-    column_C = inverse_CC[:, removed].clone()
-    inverse_CC.addr_(column_C, column_C, alpha=-1 / float(column_C[removed]))
-    inverse_CC[:, removed] = 0
-    inverse_CC[removed, :] = 0
-    inverse_CC[removed, removed] = 1
 
 
 def _share(values_C: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -73,7 +74,8 @@ class Window:
 class PatchSampler:
     """Collects, while the calibration set streams by, what sampled outputs of one layer read.
 
-    The sample does not depend on how the images are split into batches.
+    The sample does not depend on how the images are split into batches, nor on the order of the batches. It takes
+    M * C * O numbers of memory: 75 MB for 4,096 positions of 512 channels that a 3 x 3 kernel reads.
 
     Args:
         window: Of the layer.
@@ -92,11 +94,11 @@ class PatchSampler:
         self._num_images = num_images
         self._seed = seed
         self._plan_M: Tensor | None = None
-        self._parts: list[Tensor] = []
+        self._parts: dict[int, Tensor] = {}  # by first image
 
     def observe(self, inputs: Tensor, labels_N: Tensor, first_image: int) -> None:  # noqa: ARG002
         """Collect the sampled windows of one batch."""
-        self._parts.append(self.sample(inputs, first_image))
+        self._parts[first_image] = self.sample(inputs, first_image)
 
     def sample(self, inputs: Tensor, first_image: int) -> Tensor:
         """Return the sampled windows of one batch, ``(M, C, O)``, without collecting them."""
@@ -109,9 +111,13 @@ class PatchSampler:
         window = padded[image_M[:, None, None], :, rows[:, :, None], columns[:, None, :]]  # (M, kh, kw, in)
         return _pick_channels(window.permute(0, 3, 1, 2).flatten(2), self._positions_CS)
 
+    def merge(self, other: Self) -> None:
+        """Add what an equal sampler collected from other images."""
+        self._parts |= other._parts
+
     def patches(self) -> Tensor:
-        """Return what was collected, ``(M, C, O)``."""
-        return torch.cat(self._parts)
+        """Return what was collected, ``(M, C, O)``, in the order of the images."""
+        return torch.cat([self._parts[first_image] for first_image in sorted(self._parts)])
 
     def _reads(self, output_M: Tensor, *, dim: int) -> Tensor:
         """Return the rows (or columns) of the padded input that outputs read, one line per output."""

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pruning_core.channels.structures import ChannelUse, Role
-from pruning_core.data import LabelledImages, iterate_batches, stratified_subset
+from pruning_core.data import LabelledImages, iterate_batches, stratified_subset, take
 from pruning_core.errors import UnsupportedNetworkError
 from pruning_core.importance.protocols import ImportanceContext
 
@@ -87,14 +87,34 @@ def find_read_points(context: ImportanceContext) -> NetworkReads:
 
 
 def calibration_images(context: ImportanceContext) -> LabelledImages:
-    """Return the stratified training images that importance is measured on."""
+    """Return the stratified training images that importance is measured on.
+
+    In random order, so that every stretch of them holds a mixture of classes, however the data set is sorted.
+    """
     count = min(context.settings.num_images, len(context.data.train))
-    return stratified_subset(context.data.train, count, context.seed)
+    images = stratified_subset(context.data.train, count, context.seed)
+    order_N = torch.randperm(count, generator=torch.Generator().manual_seed(context.seed))
+    return take(images, order_N)
 
 
-def stream_reads(context: ImportanceContext, observers: Mapping[str, Sequence[ReadObserver]]) -> None:
-    """Show every calibration image to the network once; observers by layer see what that layer reads."""
-    moment = _Moment()
+def stream_reads(
+    context: ImportanceContext,
+    observers: Mapping[str, Sequence[ReadObserver]],
+    *,
+    part: range | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> None:
+    """Show calibration images to the network once; observers by layer see what that layer reads.
+
+    Args:
+        context: The network and the images.
+        observers: Told of every batch.
+        part: Consecutive calibration images to show; None for all.
+        batch_size: Images per forward pass.
+    """
+    images = calibration_images(context)
+    shown = range(len(images)) if part is None else part
+    moment = _Moment(first_image=shown.start)
 
     def hook_for(layer_observers: Sequence[ReadObserver]) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
@@ -108,9 +128,9 @@ def stream_reads(context: ImportanceContext, observers: Mapping[str, Sequence[Re
             handle = context.network.get_submodule(layer).register_forward_pre_hook(hook_for(layer_observers))
             hooks.callback(handle.remove)
         for batch in iterate_batches(
-            calibration_images(context),
+            take(images, torch.arange(shown.start, shown.stop)),
             context.data.normalisation,
-            batch_size=BATCH_SIZE,
+            batch_size=batch_size,
             device=context.device,
         ):
             moment.labels_N = batch.labels_N

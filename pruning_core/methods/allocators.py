@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from pruning_core.channels import minimum_widths, uniform_widths
+from pruning_core.channels import minimum_widths, reachable_floors, uniform_widths
 from pruning_core.importance import measure_sensitivities
 from pruning_core.methods.allocation import AllocationProblem, PredictedLoss, allocate_widths
 from pruning_core.methods.global_threshold import widths_above_threshold
@@ -51,8 +51,10 @@ def allocate_by_sensitivity(context: MethodContext, scores: Mapping[str, Tensor]
     sensitivities = context.sensitivities
     if sensitivities is None:
         sensitivities = measure_sensitivities(context.importance_context, scores, context.report)
+    channels = context.config.channels
+    floors = reachable_floors(context.cost_model, context.limits, channels, context.floors)
     names = list(context.cost_model.names)
-    minimum = minimum_widths(context.graph, context.config.channels)
+    minimum = minimum_widths(context.graph, channels, floors)
     problem = AllocationProblem(
         scores=[scores[name] for name in names],
         sensitivity_G=torch.tensor([sensitivities[name] for name in names], dtype=torch.float64),
@@ -69,6 +71,8 @@ def allocate_by_sensitivity(context: MethodContext, scores: Mapping[str, Tensor]
             for name, value_C in zip(names, values, strict=True)
         },
         widths={name: round(width) for name, width in zip(names, allocation.widths_G.tolist(), strict=True)},
+        floors=floors,
+        facts={"floors": {"wished": dict(context.floors), "held": floors}},
     )
 
 

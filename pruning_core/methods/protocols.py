@@ -27,12 +27,14 @@ class ChannelProposal:
 
     ``scores``: per group one finite number >= 0 per channel, higher stays. They are comparable between groups: the
     projection gives up the lowest first and takes the highest back first. ``widths``: kept channels per group; they
-    may miss the budgets a little on either side. ``facts``: what the method wants kept, as JSON can hold it.
-    ``weights``: state of the dense-shaped network to remove channels from, where the method trained it along.
+    may miss the budgets a little on either side. ``floors``: groups that must keep at least so many channels; the
+    budgets stay within reach. ``facts``: what the method wants kept, as JSON can hold it. ``weights``: state of the
+    dense-shaped network to remove channels from, where the method trained it along.
     """
 
     scores: Mapping[str, Tensor]
     widths: Mapping[str, int]
+    floors: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, Tensor] | None = None
 
@@ -42,8 +44,9 @@ class MethodContext:
     """One pruning run as a method sees it: the dense network (eval mode, on ``device``), its groups, its cost, the
     limits, the data and all settings.
 
-    ``importance``, ``sensitivities``, ``selector`` and ``steering_set`` are what earlier stages left behind; a method
-    computes the first two itself where they are None. Only training images may be read.
+    ``importance``, ``floors`` (least widths that the importance wishes for), ``sensitivities``, ``selector`` and
+    ``steering_set`` are what earlier stages left behind; a method computes the first three itself where ``importance``
+    or ``sensitivities`` is None. Only training images may be read.
     """
 
     network: nn.Module
@@ -53,6 +56,7 @@ class MethodContext:
     data: DataSplits
     config: PruningConfig
     importance: Mapping[str, Tensor] | None = None
+    floors: Mapping[str, int] = field(default_factory=dict)
     sensitivities: Mapping[str, float] | None = None
     selector: SaliencySelector | None = None
     steering_set: SteeringSet | None = None

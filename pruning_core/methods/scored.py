@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-from torch import Tensor
+from dataclasses import dataclass, replace
 
 from pruning_core.channels import check_feasible
 from pruning_core.config import MethodName
-from pruning_core.importance import IMPORTANCES
+from pruning_core.importance import IMPORTANCES, rate_channels
 from pruning_core.methods.allocators import ALLOCATORS
 from pruning_core.methods.protocols import ChannelProposal, MethodContext
 from pruning_core.stage_keys import allocation_of
@@ -31,9 +28,7 @@ class ScoredMethod:
         check_feasible(context.cost_model, context.limits, context.config.channels)
         allocation = allocation_of(self.name, context.config.importance.allocation)
         assert allocation is not None, "a method that scores channels has an allocation"
-        return ALLOCATORS[allocation](context, self._scores(context))
-
-    def _scores(self, context: MethodContext) -> Mapping[str, Tensor]:
         if context.importance is not None:
-            return context.importance
-        return IMPORTANCES[self.name].score(context.importance_context)
+            return ALLOCATORS[allocation](context, context.importance)
+        rating = rate_channels(IMPORTANCES[self.name], context.importance_context)
+        return ALLOCATORS[allocation](replace(context, floors=rating.floors), rating.scores)

@@ -15,10 +15,11 @@ from pruning_core.stage_keys import RunPlan, plan_run
 from pruning_core.stages.artifact_store import Artifact, ArtifactStore
 from pruning_core.stages.context import StageContext
 from pruning_core.stages.dense import build_dense
+from pruning_core.stages.importance import build_importance, build_sensitivity
 from pruning_core.stages.recovery import build_fine_tuned
 from pruning_core.stages.run_result import RunResult
 from pruning_core.stages.saliency import build_explanations, build_predictor, build_trained_selector
-from pruning_core.stages.selection import build_importance, build_selection, build_sensitivity
+from pruning_core.stages.selection import build_selection
 
 STAGE_FUNCTIONS: dict[str, Callable[[StageContext], Artifact]] = {
     "dense": build_dense,

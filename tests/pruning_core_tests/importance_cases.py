@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -105,13 +108,15 @@ def class_images(*, num_images: int = 96, size: int = 8, seed: int = 0) -> DataS
 
 
 def importance_context(
-    network: TwoConvolutions, *, greedy: bool = True, num_positions: int = 400, seed: int = 0
+    network: TwoConvolutions, *, settings: Mapping[str, Any] | None = None, seed: int = 0
 ) -> ImportanceContext:
     return ImportanceContext(
         network=network,
         graph=graph_of(network),
         data=class_images(),
-        settings=ImportanceConfig(num_images=96, num_positions=num_positions, greedy=greedy),
+        settings=ImportanceConfig.model_validate(
+            {"num_images": 96, "num_positions": 400, **(settings or {})}
+        ),
         seed=seed,
     )
 

@@ -1,4 +1,4 @@
-"""Class correlation: identities, invariances, streaming."""
+"""Class correlation: identities, and the targets it correlates with."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from pruning_core.importance.class_correlation import (
-    MAX_CLASSES,
-    ClassCorrelation,
-    average_normalised,
-    class_targets,
-    pool_to_grid,
-)
+from pruning_core.importance.class_correlation import ClassCorrelation
+from pruning_core.importance.class_targets import MANY_CLASSES, TaskLabels
+from pruning_core.importance.task_relevance import average_normalised, pool_to_grid
 
 
-def relevance(responses_NCF: Tensor, labels_N: Tensor, num_classes: int, *, batch: int = 1000) -> Tensor:
-    statistics = ClassCorrelation(class_targets(labels_N, num_classes, seed=0))
-    for first in range(0, len(labels_N), batch):
-        statistics.update(responses_NCF[first : first + batch], labels_N[first : first + batch])
+def targets(labels_N: Tensor, num_classes: int) -> Tensor:
+    return TaskLabels(labels_N=labels_N, num_classes=num_classes, seed=0).targets()
+
+
+def relevance(responses_NCF: Tensor, labels_N: Tensor, num_classes: int) -> Tensor:
+    statistics = ClassCorrelation(targets(labels_N, num_classes))
+    statistics.update(responses_NCF, labels_N, 0)
     return statistics.relevance()
 
 
@@ -50,45 +49,6 @@ def test_the_class_itself_has_relevance_one() -> None:
     assert float(relevance(one_hot_N1K, labels_N, 3)) == pytest.approx(1, abs=1e-12)
 
 
-def test_planted_channels_come_in_order_and_a_constant_one_is_zero() -> None:
-    labels_N = balanced_labels(400, 4)
-    noise_NCF = random_responses(400, 5, 4)
-    detector_NF = (labels_N == 2).double()[:, None] + 0.2 * noise_NCF[:, 0]
-    responses_NCF = torch.stack(
-        [detector_NF, noise_NCF[:, 1], torch.full((400, 4), 3.7), detector_NF, -detector_NF], dim=1
-    ).double()
-
-    detector, noise, constant, twin, flipped = relevance(responses_NCF, labels_N, 4).tolist()
-
-    assert detector > 10 * noise
-    assert constant == 0
-    assert twin == detector
-    assert flipped == pytest.approx(detector, abs=1e-12)
-
-
-def test_relevance_ignores_scale_shift_order_of_images_and_names_of_classes() -> None:
-    labels_N = balanced_labels(200, 5)
-    responses_NCF = random_responses(200, 3, 4) + 0.5 * (labels_N == 1).double()[:, None, None]
-    expected = relevance(responses_NCF, labels_N, 5)
-    order = torch.randperm(200, generator=torch.Generator().manual_seed(1))
-
-    torch.testing.assert_close(relevance(7 * responses_NCF - 2, labels_N, 5), expected, rtol=1e-9, atol=0)
-    torch.testing.assert_close(
-        relevance(responses_NCF[order], labels_N[order], 5), expected, rtol=1e-9, atol=0
-    )
-    torch.testing.assert_close(relevance(responses_NCF, (labels_N + 2) % 5, 5), expected, rtol=1e-9, atol=0)
-
-
-@pytest.mark.parametrize("batch", [1, 7, 64, 199])
-def test_streamed_batches_equal_one_pass(batch: int) -> None:
-    labels_N = balanced_labels(200, 5)
-    responses_NCF = random_responses(200, 3, 9)
-    whole = relevance(responses_NCF, labels_N, 5)
-    torch.testing.assert_close(
-        relevance(responses_NCF, labels_N, 5, batch=batch), whole, rtol=1e-9, atol=1e-12
-    )
-
-
 def test_streaming_agrees_with_the_textbook_formula() -> None:
     labels_N = balanced_labels(60, 3)
     m_NF = random_responses(60, 1, 4)[:, 0]
@@ -106,12 +66,12 @@ def test_shuffled_labels_leave_next_to_nothing() -> None:
     assert float(got.mean()) < 3 * 10 / 4000
 
 
-def test_many_classes_are_projected_and_still_told_apart() -> None:
-    num_classes = MAX_CLASSES + 40
+@pytest.mark.parametrize("num_classes", [MANY_CLASSES, MANY_CLASSES + 40])
+def test_many_classes_are_projected_and_still_told_apart(num_classes: int) -> None:
     labels_N = balanced_labels(4 * num_classes, num_classes)
-    targets_KD = class_targets(labels_N, num_classes, seed=0)
+    targets_KD = targets(labels_N, num_classes)
     assert targets_KD.shape == (num_classes, 64)
-    assert torch.equal(targets_KD, class_targets(labels_N, num_classes, seed=0))
+    assert torch.equal(targets_KD, targets(labels_N, num_classes))
     detector_N = (labels_N < num_classes // 2).double()
     noise_N = random_responses(len(labels_N), 1, 1).flatten()
 
@@ -120,16 +80,25 @@ def test_many_classes_are_projected_and_still_told_apart() -> None:
     assert detector > 2 * noise
 
 
+def test_fewer_classes_keep_one_hot_targets() -> None:
+    labels_N = balanced_labels(2 * (MANY_CLASSES - 1), MANY_CLASSES - 1)
+    assert torch.equal(targets(labels_N, MANY_CLASSES - 1), torch.eye(MANY_CLASSES - 1, dtype=torch.float64))
+
+
+def test_projected_targets_keep_the_covariance_with_a_response() -> None:
+    num_classes = 400
+    labels_N = balanced_labels(4 * num_classes, num_classes)
+    response_N = (labels_N < 100).double() - 0.25
+    one_hot_NK = torch.eye(num_classes, dtype=torch.float64)[labels_N]
+    exact = float((response_N @ one_hot_NK).square().sum())
+    projected = float((response_N @ targets(labels_N, num_classes)[labels_N]).square().sum())
+    assert projected == pytest.approx(exact, rel=3 * (2 / 64) ** 0.5)
+
+
 def test_classes_with_one_image_share_a_target() -> None:
-    targets_KD = class_targets(torch.tensor([0, 0, 1, 2, 3, 3]), 4, seed=0)
+    targets_KD = targets(torch.tensor([0, 0, 1, 2, 3, 3]), 4)
     assert torch.equal(targets_KD[1], targets_KD[2])
     assert not torch.equal(targets_KD[0], targets_KD[3])
-
-
-def test_no_image_is_refused() -> None:
-    statistics = ClassCorrelation(torch.eye(2, dtype=torch.float64))
-    with pytest.raises(ValueError, match="at least 1 image"):
-        statistics.relevance()
 
 
 def test_grid_is_never_finer_than_the_map() -> None:

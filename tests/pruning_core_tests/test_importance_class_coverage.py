@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from pruning_core.channels.structures import ChannelSelection
-from pruning_core.importance import ClassProfile, measure_class_profiles, report_class_coverage
+from pruning_core.importance import (
+    IMPORTANCES,
+    ClassProfile,
+    coverage_facts,
+    rate_channels,
+    report_class_coverage,
+)
 from pruning_core.importance.class_coverage import ClassSums
 from tests.pruning_core_tests.importance_cases import (
     INNER,
@@ -33,13 +39,31 @@ def test_class_without_detectors_is_named_per_group_and_overall() -> None:
 
 
 def test_keeping_everything_loses_nothing() -> None:
-    network = seeded_network()
-    profiles = measure_class_profiles(importance_context(network))
+    profiles = rate_channels(IMPORTANCES["task_inspired"], importance_context(seeded_network())).profiles
     everything = ChannelSelection(kept={INNER: tuple(range(8)), OUTER: tuple(range(6))})
     coverage = report_class_coverage(profiles, everything)
     assert coverage.lost_everywhere == ()
     assert set(coverage.lost_by_group) == {INNER, OUTER}
     assert all(lost == () for lost in coverage.lost_by_group.values())
+
+
+def test_facts_name_removed_detectors_and_warn_of_classes_that_lost_all() -> None:
+    profiles = {"first": detectors_of(0, 1, 1), "second": detectors_of(2, 0)}
+    selection = ChannelSelection(kept={"first": (1,), "second": (1,)})
+    facts = coverage_facts(profiles, selection, ("cat", "dog", "ship"))
+    assert facts == {
+        "removed_detectors": {"first": {"0": ["cat"], "2": ["dog"]}, "second": {"0": ["ship"]}},
+        "lost_by_group": {"first": ["cat"], "second": ["ship"]},
+        "warnings": ["class 'ship' has lost its detectors in every group"],
+    }
+
+
+def test_detected_classes_are_those_that_raise_the_response_most_explained_first() -> None:
+    share_CK = torch.tensor([[0.1, 0.3, 0.005, 0.4, 0.15], [0.0, 0.0, 0.0, 0.0, 0.0]])
+    mean_CK = torch.tensor([[2.0, 2.0, 2.0, -9.0, 2.0], [1.0, 1.0, 1.0, 1.0, 1.0]])
+    profile = ClassProfile(mean_CK=mean_CK, share_CK=share_CK)
+    assert profile.detected_classes() == [(1, 4, 0), ()]
+    assert profile.detectors().tolist() == [[True, True, False, False, True], [False] * 5]
 
 
 def test_profile_gives_class_means_and_the_variance_they_explain() -> None:

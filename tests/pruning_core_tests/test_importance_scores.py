@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,15 +13,23 @@ from pruning_core.architectures import build_network
 from pruning_core.channels import find_channel_groups
 from pruning_core.channels.structures import ChannelGraph, ChannelGroup, ChannelUse, Role
 from pruning_core.config import ArchitectureConfig, ImportanceConfig
+from pruning_core.data import take
 from pruning_core.errors import UnsupportedNetworkError
-from pruning_core.importance import IMPORTANCES, ImportanceContext
-from pruning_core.importance.read_points import channel_responses, find_read_points, stream_reads
+from pruning_core.importance import FLOWS, IMPORTANCES, TASK_RELEVANCES, ImportanceContext, rate_channels
+from pruning_core.importance.read_points import (
+    calibration_images,
+    channel_responses,
+    find_read_points,
+    stream_reads,
+)
 from pruning_core.importance.sensitivity import best_half, measure_sensitivities
 from pruning_core.importance.weights_only import L1Importance
 from tests.pruning_core_tests.importance_cases import (
     INNER,
+    NUM_CLASSES,
     OUTER,
     DepthwiseAndFlatten,
+    TwoConvolutions,
     class_images,
     each_alone,
     importance_context,
@@ -38,23 +47,28 @@ def scores(context: ImportanceContext, name: str = "task_inspired") -> Mapping[s
 @pytest.mark.parametrize("name", ["l1", "task_inspired"])
 @pytest.mark.parametrize("greedy", [True, False])
 def test_permuting_channels_permutes_scores(name: str, greedy: bool) -> None:
-    before = scores(importance_context(seeded_network(), greedy=greedy), name)
+    before = scores(importance_context(seeded_network(), settings={"greedy": greedy}), name)
     order = torch.randperm(8, generator=torch.Generator().manual_seed(4))
     permuted = seeded_network()
     permute_inner(permuted, order)
 
-    after = scores(importance_context(permuted, greedy=greedy), name)
+    after = scores(importance_context(permuted, settings={"greedy": greedy}), name)
 
     torch.testing.assert_close(after[INNER], before[INNER][order], rtol=1e-4, atol=1e-9)
     torch.testing.assert_close(after[OUTER], before[OUTER], rtol=1e-4, atol=1e-9)
 
 
 @pytest.mark.parametrize("greedy", [True, False])
-def test_task_inspired_ignores_a_scale_that_the_consumer_divides_out(greedy: bool) -> None:
-    before = scores(importance_context(seeded_network(), greedy=greedy))
+@pytest.mark.parametrize("flow", FLOWS)
+@pytest.mark.parametrize("task_relevance", TASK_RELEVANCES)
+def test_task_inspired_ignores_a_scale_that_the_consumer_divides_out(
+    greedy: bool, flow: str, task_relevance: str
+) -> None:
+    settings = {"greedy": greedy, "flow": flow, "task_relevance": task_relevance}
+    before = scores(importance_context(seeded_network(), settings=settings))
     rescaled = seeded_network()
     rescale_inner(rescaled, 2.0 ** torch.arange(-4, 4))
-    after = scores(importance_context(rescaled, greedy=greedy))
+    after = scores(importance_context(rescaled, settings=settings))
     torch.testing.assert_close(after[INNER], before[INNER], rtol=1e-5, atol=1e-9)
 
 
@@ -63,6 +77,11 @@ def test_channel_that_nobody_reads_is_given_up_first() -> None:
     with torch.no_grad():
         network.conv2.weight[:, 5] = 0
     assert int(scores(importance_context(network))[INNER].argmin()) == 5
+    images_NCHW = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        dense_NC = network(images_NCHW)
+        network.norm1.weight[5], network.norm1.bias[5] = 0, 0
+        assert torch.equal(network(images_NCHW), dense_NC)
 
 
 def test_constant_channel_scores_lowest_and_finite() -> None:
@@ -86,8 +105,8 @@ def test_one_of_two_identical_channels_goes_early_and_its_twin_stays_on() -> Non
             values[1] = values[2]
         network.conv2.weight[:, 1] = network.conv2.weight[:, 2]
 
-    static_C = scores(importance_context(network, greedy=False))[INNER]
-    greedy_C = scores(importance_context(network, greedy=True))[INNER]
+    static_C = scores(importance_context(network, settings={"greedy": False}))[INNER]
+    greedy_C = scores(importance_context(network, settings={"greedy": True}))[INNER]
 
     assert set(static_C.argsort()[:2].tolist()) == {1, 2}
     assert int(greedy_C.argmin()) in (1, 2)
@@ -162,6 +181,17 @@ def test_read_points_know_who_reads_the_same_tensor_and_which_norm_follows() -> 
     assert reads.first_layer == "stem"
 
 
+def test_behind_a_depthwise_convolution_the_pointwise_ones_are_the_readers() -> None:
+    network, data = DepthwiseAndFlatten().eval(), class_images()
+    graph = find_channel_groups(network, data.input_shape, scope="all")
+    context = ImportanceContext(
+        network=network, graph=graph, data=data, settings=ImportanceConfig(num_images=8), seed=0
+    )
+    stem = graph.groups[0]
+    assert {use.layer for use in stem.uses if use.role is Role.FOLLOWS} == {"depthwise", "norm"}
+    assert [point.layer for point in find_read_points(context).of_group(stem.name)] == ["left", "right"]
+
+
 def test_residual_groups_are_scored_over_all_their_readers() -> None:
     context = branches_context(Branches(), ("left", "right", "classifier"))
     got = scores(context)["stem"]
@@ -169,19 +199,38 @@ def test_residual_groups_are_scored_over_all_their_readers() -> None:
     assert bool((torch.isfinite(got) & (got >= 0)).all())
 
 
-def test_stem_is_ordered_by_volume_when_nothing_else_produces_its_channels() -> None:
-    network = seeded_network()
+def stem_context(network: TwoConvolutions, stem_residual: float = 0.01) -> ImportanceContext:
+    """The stem's channels 3 to 5 are copies of channels 0 to 2."""
     with torch.no_grad():
         assert network.stem.bias is not None
         network.stem.weight[3:] = network.stem.weight[:3]
         network.stem.bias[3:] = network.stem.bias[:3]
-    base = importance_context(network)
+    base = importance_context(network, settings={"stem_residual": stem_residual})
     graph = ChannelGraph(
         groups=(plain_group("stem", 6, "norm1", "conv1"), *base.graph.groups), untouched=(), taps={}
     )
-    context = ImportanceContext(network=network, graph=graph, data=base.data, settings=base.settings, seed=0)
-    best = scores(context)["stem"].argsort(descending=True)[:3]
+    return ImportanceContext(network=network, graph=graph, data=base.data, settings=base.settings, seed=0)
+
+
+def test_stem_is_ordered_by_volume_when_nothing_else_produces_its_channels() -> None:
+    best = scores(stem_context(seeded_network()))["stem"].argsort(descending=True)[:3]
     assert {channel % 3 for channel in best.tolist()} == {0, 1, 2}
+
+
+def test_stem_alone_has_a_floor_that_counts_its_independent_receivers() -> None:
+    floors = [
+        rate_channels(IMPORTANCES["task_inspired"], stem_context(seeded_network(), residual)).floors
+        for residual in (0.0, 0.9)
+    ]
+    assert floors == [{"stem": 3}, {"stem": 1}]
+    assert rate_channels(IMPORTANCES["task_inspired"], importance_context(seeded_network())).floors == {}
+
+
+def test_an_importance_that_knows_scores_alone_is_rated_by_them() -> None:
+    context = importance_context(seeded_network())
+    rating = rate_channels(IMPORTANCES["l1"], context)
+    assert torch.equal(rating.scores[INNER], scores(context, "l1")[INNER])
+    assert (rating.floors, rating.profiles) == ({}, {})
 
 
 class Twice(Branches):
@@ -242,6 +291,18 @@ def test_stream_shows_every_calibration_image_once() -> None:
     stream_reads(importance_context(seeded_network()), {"conv2": [counter]})
     assert counter.num_images == 96
     assert counter.first_images[0] == 0
+
+
+def test_calibration_images_come_in_random_order() -> None:
+    base = importance_context(seeded_network())
+    order = class_images().train.labels_N.argsort()
+    data = replace(base.data, train=take(base.data.train, order))
+    context = ImportanceContext(
+        network=base.network, graph=base.graph, data=data, settings=base.settings, seed=0
+    )
+    labels_N = calibration_images(context).labels_N
+    assert torch.equal(labels_N.bincount(), base.data.train.labels_N.bincount())
+    assert all(len(set(part.tolist())) == NUM_CLASSES for part in torch.split(labels_N, 32))
 
 
 def test_sensitivity_is_highest_where_the_network_breaks() -> None:

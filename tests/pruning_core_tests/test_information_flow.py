@@ -13,6 +13,7 @@ from pruning_core.importance.elimination import (
     product_score,
     rank_consistent_scores,
 )
+from pruning_core.importance.flows import LeverageFlow
 from pruning_core.importance.information_flow import (
     contribution_gram,
     energy,
@@ -171,7 +172,7 @@ def test_channel_that_sends_nothing_has_no_flow() -> None:
     gram_CC[3], gram_CC[:, 3] = 0, 0
     assert float(energy(gram_CC)[3]) == 0
     assert float(leverage(gram_CC)[3]) == pytest.approx(0, abs=1e-15)
-    assert int(eliminate(gram_CC, torch.ones(7, dtype=torch.float64), 0.5).order_C[0]) == 3
+    assert int(eliminate(LeverageFlow(gram_CC), torch.ones(7, dtype=torch.float64), 0.5).order_C[0]) == 3
 
 
 def test_interchangeable_contributions_have_next_to_no_leverage() -> None:
@@ -186,7 +187,7 @@ def test_interchangeable_contributions_have_next_to_no_leverage() -> None:
 def test_elimination_takes_one_of_a_pair_and_keeps_the_other() -> None:
     gram_CC = torch.diag(torch.tensor([1.0, 1.0, 2.0, 9.0, 9.0], dtype=torch.float64))
     gram_CC[3, 4] = gram_CC[4, 3] = 9
-    order = eliminate(gram_CC, torch.ones(5, dtype=torch.float64), 0.5).order_C.tolist()
+    order = eliminate(LeverageFlow(gram_CC), torch.ones(5, dtype=torch.float64), 0.5).order_C.tolist()
     assert order[0] in (3, 4)
     assert order[-1] in (3, 4)
 
@@ -194,12 +195,12 @@ def test_elimination_takes_one_of_a_pair_and_keeps_the_other() -> None:
 def test_elimination_follows_freshly_inverted_matrices() -> None:
     gram_CC = random_gram(8)
     relevance_C = torch.rand(8, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    elimination = eliminate(gram_CC, relevance_C, 0.4)
+    elimination = eliminate(LeverageFlow(gram_CC), relevance_C, 0.4)
     ridge = ridge_of(gram_CC)
     flow_total = leverage(gram_CC).sqrt().sum()
     remaining = list(range(8))
     for removed, left, product in zip(
-        elimination.order_C.tolist(), elimination.leverage_C, elimination.product_C, strict=True
+        elimination.order_C.tolist(), elimination.energy_C, elimination.product_C, strict=True
     ):
         part = gram_CC[remaining][:, remaining] + ridge * torch.eye(len(remaining), dtype=torch.float64)
         fresh = 1 / torch.linalg.inv(part).diagonal() - ridge
@@ -214,7 +215,7 @@ def test_first_step_of_elimination_uses_the_product_before_any_removal() -> None
     gram_CC = random_gram(8)
     relevance_C = torch.rand(8, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     products = product_score(relevance_C, leverage(gram_CC), 0.5)
-    elimination = eliminate(gram_CC, relevance_C, 0.5)
+    elimination = eliminate(LeverageFlow(gram_CC), relevance_C, 0.5)
     assert int(elimination.order_C[0]) == int(products.argmin())
     assert float(elimination.product_C[0]) == pytest.approx(float(products.min()), rel=1e-9)
 
@@ -222,7 +223,7 @@ def test_first_step_of_elimination_uses_the_product_before_any_removal() -> None
 def test_scores_grow_strictly_with_the_order_of_removal() -> None:
     elimination = Elimination(
         order_C=torch.tensor([2, 0, 3, 1]),
-        leverage_C=torch.zeros(4, dtype=torch.float64),
+        energy_C=torch.zeros(4, dtype=torch.float64),
         product_C=torch.tensor([0.0, 0.5, 0.3, 0.7], dtype=torch.float64),
     )
     scores_C = rank_consistent_scores(elimination)
@@ -234,7 +235,7 @@ def test_scores_grow_strictly_with_the_order_of_removal() -> None:
 def test_missing_signals_neither_decide_nor_break(task_weight: float) -> None:
     nothing, ones = torch.zeros(3, 3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
     for gram_CC, relevance_C in [(nothing, ones), (random_gram(3), 0 * ones), (nothing, 0 * ones)]:
-        scores_C = rank_consistent_scores(eliminate(gram_CC, relevance_C, task_weight))
+        scores_C = rank_consistent_scores(eliminate(LeverageFlow(gram_CC), relevance_C, task_weight))
         assert bool((torch.isfinite(scores_C) & (scores_C >= 0)).all())
         assert len(set(scores_C.tolist())) == 3
 

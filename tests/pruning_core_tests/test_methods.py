@@ -48,6 +48,7 @@ def method_context(
     budgets: Mapping[str, float] | None = None,
     importance: Mapping[str, Tensor] | None = None,
     sensitivities: Mapping[str, float] | None = None,
+    floors: Mapping[str, int] | None = None,
     seed: int = 0,
 ) -> MethodContext:
     network = normalised_network()
@@ -71,6 +72,7 @@ def method_context(
         config=config,
         importance=importance,
         sensitivities=sensitivities,
+        floors=floors or {},
     )
 
 
@@ -82,6 +84,7 @@ def selected_widths(context: MethodContext, proposal: ChannelProposal) -> list[i
         proposal.widths,
         context.limits,
         context.config.channels,
+        proposal.floors,
     )
     return [len(selection.kept[name]) for name in context.cost_model.names]
 
@@ -167,6 +170,35 @@ def test_task_inspired_weighs_groups_by_sensitivity() -> None:
     assert max(level, key=lambda name: level[name]) == "conv1"
     wide = METHODS["task_inspired"](method_context(sensitivities={**calm, "conv2": 2.0}))
     assert given.widths["conv1"] > wide.widths["conv1"]
+
+
+@pytest.mark.parametrize(("budget", "held"), [(0.5, {"stem": 5}), (0.125, {})])
+def test_task_inspired_holds_the_floor_of_the_stem_where_the_budgets_allow_it(
+    budget: float, held: dict[str, int]
+) -> None:
+    plain = method_context()
+    calm = dict.fromkeys(plain.cost_model.names, 1.0)
+    scores = {
+        group.name: torch.linspace(1, 2, group.num_channels, dtype=torch.float64)
+        for group in plain.graph.groups
+    }
+    context = method_context(
+        budgets={"macs": budget},
+        importance=scores,
+        sensitivities={**calm, "stem": 1e-3},
+        floors={"stem": 5},
+    )
+    proposal = METHODS["task_inspired"](context)
+    assert proposal.floors == held
+    assert proposal.facts["floors"] == {"wished": {"stem": 5}, "held": held}
+    widths = dict(zip(context.cost_model.names, selected_widths(context, proposal), strict=True))
+    assert (widths["stem"] >= 5) == bool(held)
+
+
+def test_task_inspired_finds_the_floor_itself_without_an_earlier_stage() -> None:
+    floors = METHODS["task_inspired"](method_context(budgets={"macs": 1.0})).facts["floors"]
+    assert set(floors["wished"]) == {"stem"}
+    assert 1 <= floors["wished"]["stem"] <= 6
 
 
 def test_scaling_keeps_proportions_and_survives_zeros() -> None:

@@ -87,6 +87,22 @@ def test_every_method_meets_its_budgets_and_reports_what_it_did(
         assert 0 < result.explanation_similarity <= 1
 
 
+def test_task_inspired_keeps_which_detectors_of_which_classes_it_removed(
+    tiny_data: DataSplits, store: ArtifactStore
+) -> None:
+    result = run_trial(quick(method=MethodName.TASK_INSPIRED), data=tiny_data, store=store)
+    chosen = store.get(result.artifact_keys["allocate"])
+    assert chosen is not None
+    coverage = chosen.facts["class_coverage"]
+    assert set(coverage) == {"removed_detectors", "lost_by_group", "warnings"}
+    assert coverage["removed_detectors"]
+    for group, channels in coverage["removed_detectors"].items():
+        assert not {int(channel) for channel in channels} & set(chosen.facts["kept"][group])
+        assert all(1 <= len(names) <= 3 for names in channels.values())
+        assert {name for names in channels.values() for name in names} <= set(tiny_data.class_names)
+    assert chosen.facts["floors"] == {"wished": {}, "held": {}}  # an addition couples this network's stem
+
+
 def test_gates_that_start_from_an_importance_run_its_stages_and_keep_other_channels(
     tiny_data: DataSplits, store: ArtifactStore
 ) -> None:

@@ -22,6 +22,7 @@ from pruning_core.channels import (
     minimum_cost,
     minimum_widths,
     project,
+    reachable_floors,
     rounding_step,
     uniform_widths,
     within_limits,
@@ -200,6 +201,33 @@ def test_allowed_widths_are_multiples_above_the_floor_and_the_full_width(
 ) -> None:
     channels = ChannelsConfig.model_validate({"round_to": round_to, "min_channels": min_channels})
     assert allowed_widths(num_channels, channels) == widths
+
+
+def test_a_floor_of_one_group_is_kept_and_rounded_up() -> None:
+    graph, model = graph_of("cifar_resnet8", "all"), _model("cifar_resnet8")
+    channels = ChannelsConfig(scope="all")
+    group = model.names[0]
+    limits = {Resource.MACS: model.dense.macs // 3}
+    narrow = dict.fromkeys(model.names, 1)
+    scores = {**_scores(model), group: torch.full((model.sizes[0],), 1e-9, dtype=torch.float64)}
+    free = project(model, graph, scores, narrow, limits, channels)
+    held = project(model, graph, scores, narrow, limits, channels, {group: 11})
+    assert len(free.kept[group]) < 11
+    assert len(held.kept[group]) >= 12
+    assert within_limits(model.exact(_widths(model, held)), limits)
+
+
+def test_floors_give_way_to_budgets_one_by_one() -> None:
+    model = _model("cifar_resnet8")
+    channels = ChannelsConfig(scope="all", round_to=1)
+    floors = {name: size for name, size in _full(model).items() if size == 64}
+    assert len(floors) >= 2
+    assert reachable_floors(model, {Resource.MACS: model.dense.macs}, channels, floors) == floors
+    least = {Resource.MACS: minimum_cost(model, channels).macs}
+    assert reachable_floors(model, least, channels, floors) == {}
+    first = next(iter(floors))
+    enough_for_one = _cost(model, {**dict.fromkeys(model.names, 1), first: 64})
+    assert reachable_floors(model, {Resource.MACS: enough_for_one.macs}, channels, floors) == {first: 64}
 
 
 def test_minimum_widths_are_the_first_allowed_ones() -> None:

@@ -129,6 +129,9 @@ ELSEWHERE = {
     *OF_BUDGET_TERMS,
     "importance.allocation",
     "importance.num_images",
+    "importance.task_relevance",
+    "importance.flow",
+    "importance.stem_residual",
     "importance.grid_size",
     "importance.task_weight",
     "importance.num_positions",
@@ -185,8 +188,14 @@ def test_other_data_moves_every_key() -> None:
     "name", sorted(name for name in ELSEWHERE if name.startswith("importance.") and "allocation" not in name)
 )
 def test_importance_settings_count_only_where_importance_is_measured(name: str) -> None:
-    value = False if name.endswith("greedy") else 0.25 if name.endswith("weight") else 7
-    other = changed(name, value)
+    values = {
+        "greedy": False,
+        "task_weight": 0.25,
+        "stem_residual": 0.25,
+        "flow": "energy",
+        "task_relevance": "hsic",
+    }
+    other = changed(name, values.get(name.removeprefix("importance."), 7))
     assert keys_by_stage(other) == keys_by_stage(PruningConfig())
     method = {"method": MethodName.TASK_INSPIRED}
     before = keys_by_stage(PruningConfig().model_copy(update=method))

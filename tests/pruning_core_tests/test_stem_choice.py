@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pruning_core.importance.stem_choice import (
     information_floor,
+    largest_volume,
     pivoted_cholesky,
     stem_kernel,
     stem_scores,
@@ -88,6 +89,45 @@ def test_scores_fall_strictly_with_the_order_of_choice() -> None:
     assert scores_C.argsort(descending=True).tolist() == pivoted_cholesky(kernel_CC).order_C.tolist()
     assert bool((scores_C >= 0).all())
     assert len(set(scores_C.tolist())) == 8
+
+
+@pytest.mark.parametrize("size", [1, 3, 6, 9])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_no_swap_enlarges_the_volume_of_the_chosen_set(size: int, seed: int) -> None:
+    kernel_CC = stem_kernel(responses(12, seed=seed), quality(12, seed=seed + 10))
+    chosen = largest_volume(kernel_CC, size)
+    volume = log_volume(kernel_CC, chosen)
+    assert len(set(chosen)) == size
+    assert volume >= log_volume(kernel_CC, pivoted_cholesky(kernel_CC).order_C[:size].tolist()) - 1e-12
+    for place in range(size):
+        for channel in set(range(12)) - set(chosen):
+            swapped = [*chosen[:place], channel, *chosen[place + 1 :]]
+            assert log_volume(kernel_CC, swapped) <= volume + 1e-8
+
+
+def test_swaps_beat_greedy_where_greedy_is_short_sighted() -> None:
+    """Greedy starts with the loudest channel, which the two others together make superfluous."""
+    kernel_CC = torch.tensor([[1.02, 0.7, 0.7], [0.7, 1.0, 0.0], [0.7, 0.0, 1.0]], dtype=torch.float64)
+    assert int(pivoted_cholesky(kernel_CC).order_C[0]) == 0
+    assert largest_volume(kernel_CC, 2) == [1, 2]
+
+
+def test_set_is_no_larger_than_the_rank() -> None:
+    base = responses(3)
+    kernel_CC = stem_kernel(torch.cat([base, base], dim=1), torch.ones(6, dtype=torch.float64))
+    assert {channel % 3 for channel in largest_volume(kernel_CC, 5)} == {0, 1, 2}
+    assert len(largest_volume(kernel_CC, 5)) == 3
+    assert largest_volume(torch.zeros(4, 4, dtype=torch.float64), 2) == []
+
+
+def test_the_set_of_the_floors_size_has_the_highest_scores() -> None:
+    kernel_CC = torch.tensor([[1.02, 0.7, 0.7], [0.7, 1.0, 0.0], [0.7, 0.0, 1.0]], dtype=torch.float64)
+    assert int(stem_scores(kernel_CC, 1).argmax()) == 0
+    assert set(stem_scores(kernel_CC, 2).argsort(descending=True)[:2].tolist()) == {1, 2}
+    for size in (2, 5, 8):
+        wide_CC = stem_kernel(responses(10), quality(10))
+        best = stem_scores(wide_CC, size).argsort(descending=True)[:size].tolist()
+        assert sorted(best) == largest_volume(wide_CC, size)
 
 
 def test_floor_shrinks_with_tolerance_and_counts_independent_channels() -> None:
