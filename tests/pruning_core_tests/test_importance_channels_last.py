@@ -35,7 +35,7 @@ def _scores(network: nn.Module, name: str) -> dict[str, Tensor]:
     return dict(IMPORTANCES[name].score(context))
 
 
-@pytest.mark.parametrize("name", IMPORTANCES)
+@pytest.mark.parametrize("name", [name for name in IMPORTANCES if name != "bn_scale"])  # there are no norms
 def test_linear_layers_on_maps_are_scored_as_pointwise_convolutions_are(name: str) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)

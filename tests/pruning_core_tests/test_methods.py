@@ -30,6 +30,7 @@ from pruning_core.methods.gate_prior import LARGEST_LOGIT, prior_logits
 from pruning_core.stage_keys import DEFAULT_ALLOCATIONS, STAGES_OF_METHOD
 from tests.pruning_core_tests.importance_cases import class_images, seeded_network
 
+STEM = "stem.0"  # the first group of the network below
 SCORED = [name for name in METHODS if name in IMPORTANCES]
 
 
@@ -172,7 +173,7 @@ def test_task_inspired_weighs_groups_by_sensitivity() -> None:
     assert given.widths["conv1"] > wide.widths["conv1"]
 
 
-@pytest.mark.parametrize(("budget", "held"), [(0.5, {"stem": 5}), (0.125, {})])
+@pytest.mark.parametrize(("budget", "held"), [(0.5, {STEM: 5}), (0.125, {})])
 def test_task_inspired_holds_the_floor_of_the_stem_where_the_budgets_allow_it(
     budget: float, held: dict[str, int]
 ) -> None:
@@ -185,20 +186,20 @@ def test_task_inspired_holds_the_floor_of_the_stem_where_the_budgets_allow_it(
     context = method_context(
         budgets={"macs": budget},
         importance=scores,
-        sensitivities={**calm, "stem": 1e-3},
-        floors={"stem": 5},
+        sensitivities={**calm, STEM: 1e-3},
+        floors={STEM: 5},
     )
     proposal = METHODS["task_inspired"](context)
     assert proposal.floors == held
-    assert proposal.facts["floors"] == {"wished": {"stem": 5}, "held": held}
+    assert proposal.facts["floors"] == {"wished": {STEM: 5}, "held": held}
     widths = dict(zip(context.cost_model.names, selected_widths(context, proposal), strict=True))
-    assert (widths["stem"] >= 5) == bool(held)
+    assert (widths[STEM] >= 5) == bool(held)
 
 
 def test_task_inspired_finds_the_floor_itself_without_an_earlier_stage() -> None:
     floors = METHODS["task_inspired"](method_context(budgets={"macs": 1.0})).facts["floors"]
-    assert set(floors["wished"]) == {"stem"}
-    assert 1 <= floors["wished"]["stem"] <= 6
+    assert set(floors["wished"]) == {STEM}
+    assert 1 <= floors["wished"][STEM] <= 6
 
 
 def test_scaling_keeps_proportions_and_survives_zeros() -> None:
