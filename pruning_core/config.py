@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from pruning_core.budgets import Budget, Resource, parse_budget
+from pruning_core.budgets import NANOSECONDS_PER_MS, Budget, Resource, parse_budget, parse_latency_budget
 from pruning_core.errors import InvalidSettingsError
 
 __all__ = [
@@ -60,6 +60,20 @@ def _budget_to_plain(budget: Budget) -> float | int:
 
 BudgetField = Annotated[
     Budget, BeforeValidator(parse_budget), PlainSerializer(_budget_to_plain, return_type=float | int)
+]
+
+
+def _latency_to_plain(budget: Budget) -> float | str:
+    if budget.share is not None:
+        return budget.share
+    milliseconds = (budget.amount or 0) / NANOSECONDS_PER_MS
+    return milliseconds if milliseconds > 1 else f"{milliseconds}ms"
+
+
+LatencyBudgetField = Annotated[
+    Budget,
+    BeforeValidator(parse_latency_budget),
+    PlainSerializer(_latency_to_plain, return_type=float | str),
 ]
 
 
@@ -166,20 +180,27 @@ class ChannelsConfig(Settings):
 
 
 class BudgetsConfig(Settings):
-    """Hard limits on the slim network; at least one. Shares count the whole dense network."""
+    """Hard limits on the slim network; at least one. Shares count the whole dense network.
+
+    ``activation_memory``: peak bytes of the tensors alive at once for one image, 4 bytes per number
+    (``12M`` is 12,000,000 bytes). ``latency_ms``: of one forward pass by the table ``latency_table``: a time
+    such as ``0.8ms``; numbers over 1 are milliseconds, up to 1 they are shares.
+    """
 
     macs: BudgetField | None = None
     params: BudgetField | None = None
+    activation_memory: BudgetField | None = None
+    latency_ms: LatencyBudgetField | None = None
 
     @model_validator(mode="after")
     def _at_least_one(self) -> Self:
-        if self.macs is None and self.params is None:
-            raise ValueError("at least one of macs and params must be set")
+        if not self.items():
+            raise ValueError(f"at least one of {', '.join(Resource)} must be set")
         return self
 
     def items(self) -> list[tuple[Resource, Budget]]:
         """Return the budgets that are set, by resource."""
-        pairs = [(Resource.MACS, self.macs), (Resource.PARAMS, self.params)]
+        pairs = [(resource, getattr(self, resource)) for resource in Resource]
         return [(resource, budget) for resource, budget in pairs if budget is not None]
 
 
@@ -272,6 +293,7 @@ class GatesConfig(Settings):
             multiplier per budget.
         dual_rate: How far a multiplier's integral moves per step and unit of log excess (``lagrangian``).
         dual_damping: What is added to the integral per unit of log excess (``lagrangian``).
+        dual_restarts: A multiplier's integral falls back to 0 as soon as its budget is met (``lagrangian``).
         budget_widths: The cost is that of the ``expected`` widths, or of an independent ``sampled`` 0/1 draw (the
             paper's; gumbel noise needs it, because its open probability is flat at the start).
         task_loss: Cross-entropy with the label, or distillation from the dense network.
@@ -295,6 +317,7 @@ class GatesConfig(Settings):
     budget_term: Literal["one_sided", "two_sided", "lagrangian"] = "lagrangian"
     dual_rate: NonNegativeFloat = 0.02
     dual_damping: NonNegativeFloat = 5.0
+    dual_restarts: bool = False
     budget_widths: Literal["expected", "sampled"] = "expected"
     task_loss: Literal["cross_entropy", "distillation"] = "cross_entropy"
     targets: Literal["dense", "shuffled"] = "dense"
@@ -330,6 +353,7 @@ class ImportanceConfig(Settings):
 class PruningConfig(Settings):
     """One pruning run, completely. ``seed`` moves gates and fine-tuning; the dense network, the split and the
     saliency networks have seeds of their own, so that runs which differ in ``seed`` alone still share them.
+    ``latency_table``: file that ``prunefront latency`` wrote; ``budgets.latency_ms`` needs it.
     """
 
     architecture: ArchitectureConfig = ArchitectureConfig()
@@ -339,6 +363,7 @@ class PruningConfig(Settings):
     method: MethodName = MethodName.INTERPRETATION_STEERED
     channels: ChannelsConfig = ChannelsConfig()
     budgets: BudgetsConfig = BudgetsConfig(macs=Budget(share=0.5))
+    latency_table: str | None = None
     saliency: SaliencyConfig = SaliencyConfig()
     gates: GatesConfig = GatesConfig()
     loss_weights: LossWeightsConfig = LossWeightsConfig()

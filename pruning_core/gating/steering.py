@@ -226,7 +226,9 @@ def _budget_term(gates: GatesConfig, limits: Mapping[Resource, int]) -> BudgetTe
     terms: dict[str, Callable[[], BudgetTerm]] = {
         "one_sided": lambda: one_sided_term(limits),
         "two_sided": lambda: two_sided_term(limits),
-        "lagrangian": lambda: LagrangianTerm(limits, rate=gates.dual_rate, damping=gates.dual_damping),
+        "lagrangian": lambda: LagrangianTerm(
+            limits, rate=gates.dual_rate, damping=gates.dual_damping, restarts=gates.dual_restarts
+        ),
     }
     return terms[gates.budget_term]()
 

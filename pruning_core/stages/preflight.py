@@ -12,7 +12,7 @@ from pruning_core.budgets import Resource
 from pruning_core.channels import (
     Cost,
     budget_limits,
-    build_cost_model,
+    build_run_cost_model,
     check_feasible,
     find_channel_groups,
     minimum_widths,
@@ -46,7 +46,7 @@ def preflight(config: PruningConfig, data: DataSplits) -> Preflight:
         config.architecture, num_classes=data.num_classes, in_channels=data.in_channels, load_weights=False
     )
     graph = find_channel_groups(network, data.input_shape, scope=config.channels.scope)
-    model = build_cost_model(network, graph, data.input_shape)
+    model = build_run_cost_model(network, graph, data.input_shape, config)
     limits = budget_limits(config.budgets, model.dense)
     check_feasible(model, limits, config.channels)
     narrowest = minimum_widths(graph, config.channels)

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from pruning_core.channels import (
     apply_layout,
-    count_cost,
+    count_run_cost,
     find_channel_groups,
     remove_channels,
+    run_resources,
     slim_layout,
     verify_removal,
 )
@@ -43,10 +44,9 @@ def build_fine_tuned(context: StageContext) -> Artifact:
 
     slim = remove_channels(dense, graph, selection)
     verify_removal(dense.cpu(), slim.cpu(), graph, selection, _proof_images(context))
-    cost = count_cost(slim, data.input_shape)
-    assert (cost.macs, cost.params) == (chosen["macs"], chosen["params"]), (
-        "the cost model must count as the counter"
-    )
+    resources, cost = run_resources(config), count_run_cost(slim, data.input_shape, config)
+    reached = {str(resource): resource.shown(cost[resource]) for resource in resources}
+    assert reached == {name: chosen[name] for name in reached}, "the cost model must count as the counter"
 
     dense.to(device)
     slim.to(device)
@@ -69,10 +69,8 @@ def build_fine_tuned(context: StageContext) -> Artifact:
             "num_correct": score.num_correct,
             "loss": score.loss,
             "num_correct_after_removal": after_removal.num_correct,
-            "macs": cost.macs,
-            "params": cost.params,
-            "dense_macs": chosen["dense_macs"],
-            "dense_params": chosen["dense_params"],
+            **reached,
+            **{f"dense_{name}": chosen[f"dense_{name}"] for name in reached},
             "limits": chosen["limits"],
             "widths": chosen["widths"],
             "layout": slim_layout(dense, graph, selection),
