@@ -36,9 +36,7 @@ class Constraint:
             assert self.limit.share is not None
             return self.limit.share - scores.accuracy
         resource = Resource(self.quantity)
-        came, dense = (
-            resource.amount(cost) for cost in (scores.cost(resource), scores.dense_cost(resource))
-        )
+        came, dense = (resource.amount(cost) for cost in (scores.cost(resource), scores.dense_cost(resource)))
         return (came - self.limit.limit(dense)) / dense
 
 

@@ -13,7 +13,10 @@ from search.text_tables import table_lines
 
 __all__ = ["accuracy_with_interval", "front_lines"]
 
-_OPTIONAL = {"activation_memory": "memory", "latency_ms": "latency"}  # shown where a network of the front has it
+_OPTIONAL = {
+    "activation_memory": "memory",
+    "latency_ms": "latency",
+}  # shown where a network of the front has it
 _HEADER = ("trial", "accuracy", "95% interval", "FLOPs (MACs)", "kept", "params", "kept", "explanations")
 
 
@@ -67,9 +70,7 @@ def _row(row: FrontRow) -> tuple[str, ...]:
 
 def _costs(row: FrontRow, names: Sequence[str]) -> list[str]:
     costs = [getattr(row, name) for name in names]
-    return [
-        "" if cost is None else amount_of(name, cost) for name, cost in zip(names, costs, strict=True)
-    ]
+    return ["" if cost is None else amount_of(name, cost) for name, cost in zip(names, costs, strict=True)]
 
 
 def _accuracy(num_correct: int, num_images: int) -> tuple[str, str]:

@@ -19,8 +19,8 @@ from pruning_core.channels import (
     ChannelSelection,
     Cost,
     UntouchedLayer,
-    build_cost_model,
-    count_cost,
+    build_run_cost_model,
+    count_run_cost,
     find_channel_groups,
     full_selection,
     minimum_widths,
@@ -71,13 +71,13 @@ def check_network(config: PruningConfig, data: DataSplits) -> NetworkCheck:
     """
     network = _build(config, data)
     graph = find_channel_groups(network, data.input_shape, scope=config.channels.scope)
-    model = build_cost_model(network, graph, data.input_shape)
+    model = build_run_cost_model(network, graph, data.input_shape, config)
     images_NCHW = _some_images(data).images_NCHW
     removals = []
     for name, selection in _selections(graph, config):
         slim = remove_channels(network, graph, selection)
         difference = verify_removal(network, slim, graph, selection, images_NCHW)
-        counted = count_cost(slim, data.input_shape)
+        counted = count_run_cost(slim, data.input_shape, config, dense=network)
         formula = model.exact([len(selection.kept[group]) for group in model.names])
         if counted != formula:
             raise UnsupportedNetworkError(

@@ -25,8 +25,8 @@ _NUM_DRAWS = 256
 class BudgetReach:
     """One budget against what the narrowest allowed network costs.
 
-    ``minimum`` and ``dense`` are absolute, in whole numbers; ``infeasible_share``: of random configurations, that ask for less than
-    the minimum.
+    ``minimum`` and ``dense`` are absolute, in whole numbers; ``infeasible_share``: of random configurations, that ask
+    for less than the minimum.
     """
 
     resource: Resource

@@ -31,7 +31,7 @@ __all__ = ["SearchSpec", "dump_spec", "load_spec"]
 BEST_DIRECTIONS: Mapping[str, Direction] = MappingProxyType(
     {name: Direction.MAXIMIZE if name == "accuracy" else Direction.MINIMIZE for name in QUANTITIES}
 )
-DEFAULT_OBJECTIVES = ("accuracy", "macs", "params")
+DEFAULT_OBJECTIVES = {name: BEST_DIRECTIONS[name] for name in ("accuracy", "macs", "params")}
 
 
 class SearchSpec(Settings):
@@ -45,7 +45,7 @@ class SearchSpec(Settings):
     study: StudyName
     run: PruningConfig = PruningConfig()
     search: dict[str, Range]
-    objectives: dict[str, Direction] = Field(default_factory=lambda: {name: BEST_DIRECTIONS[name] for name in DEFAULT_OBJECTIVES})
+    objectives: dict[str, Direction] = Field(default_factory=lambda: dict(DEFAULT_OBJECTIVES))
     constraints: dict[str, str] = Field(default_factory=dict)
     sampler: SamplerConfig = SamplerConfig()
     scheduler: SchedulerConfig = SchedulerConfig()

@@ -1,8 +1,8 @@
 """Peak activation memory of one image as a function of the kept counts.
 
-Counted are, at each step of the forward pass in evaluation mode, the floating-point tensors that are alive: made by then
-and still to be read, what the step reads and makes included. So a skip connection's map counts until its addition, the
-image until its last reader, and the output until the end. Views and in-place results are no tensors of their own;
+Counted are, at each step of the forward pass in evaluation mode, the floating-point tensors that are alive: made by
+then and still to be read, what the step reads and makes included. So a skip connection's map counts until its addition,
+the image until its last reader, and the output until the end. Views and in-place results are no tensors of their own;
 every number counts 4 bytes. Not counted are parameters, integer tensors, and what a kernel allocates inside.
 
 Every tensor's size is linear in the kept counts, hence so is the sum at each step; the peak is the largest sum.
@@ -145,9 +145,7 @@ def _check_on_slim_network(
     forms: Sequence[Counts],
 ) -> None:
     """Compare the forms with the tensors of a network that really is narrower, each group by another share."""
-    widths = [
-        max(1, group.num_channels * (2 + index % 5) // 7) for index, group in enumerate(graph.groups)
-    ]
+    widths = [max(1, group.num_channels * (2 + index % 5) // 7) for index, group in enumerate(graph.groups)]
     selection = ChannelSelection(
         kept={group.name: tuple(range(width)) for group, width in zip(graph.groups, widths, strict=True)}
     )

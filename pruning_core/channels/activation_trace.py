@@ -21,7 +21,7 @@ from pruning_core.channels.layer_shapes import layer_shape
 
 @dataclass(kw_only=True, slots=True)
 class TracedTensor:
-    """A floating-point tensor of the forward pass. What shares its storage (views, in-place results) is the same tensor.
+    """A floating-point tensor of the forward pass; views of it and in-place results are the same tensor.
 
     ``first`` and ``last``: steps at which it is made and read last. ``layer``: that gave it, if it can be sliced.
     ``sources``: tensors it was computed from, as (index, numbers read). ``is_joined``: it is their concatenation.
@@ -83,13 +83,15 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc] # untyped in torch
     def __torch_dispatch__(
         self,
         operation: Callable[..., Any],
-        types: Sequence[type],  # noqa: ARG002 - torch's signature
+        types: Sequence[type],
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         result = operation(*args, **(kwargs or {}))
         inputs = list(_tensors((args, kwargs)))
-        reads = [(self._index_of[_storage(tensor)], tensor.numel()) for tensor in inputs if self._knows(tensor)]
+        reads = [
+            (self._index_of[_storage(tensor)], tensor.numel()) for tensor in inputs if self._knows(tensor)
+        ]
         parameters = {_storage(tensor) for tensor in inputs if not self._knows(tensor)}
         made = [
             tensor
@@ -134,11 +136,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc] # untyped in torch
 
 
 def _tensors(values: object) -> Iterable[Tensor]:
-    return (
-        leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor) and leaf.dtype.is_floating_point
-    )
+    return (leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor) and leaf.dtype.is_floating_point)
 
 
 def _storage(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata
-

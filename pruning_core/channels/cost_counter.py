@@ -69,7 +69,7 @@ def count_cost(network: nn.Module, input_shape: tuple[int, int, int]) -> Cost:
 
 @torch.no_grad()
 def count_activation_memory(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
-    """Count the peak bytes of a network's tensors for one image, as an allocator would that frees after the last use."""
+    """Count the peak bytes of one image's tensors as an allocator would that frees each after its last use."""
     duplicate = copy.deepcopy(network).cpu().eval()
     image_NCHW = example_images(duplicate, input_shape, num_images=1)
     with _AllocationLog(image_NCHW) as log:
@@ -101,7 +101,7 @@ class _AllocationLog(TorchDispatchMode):  # type: ignore[misc] # untyped in torc
     def __torch_dispatch__(
         self,
         operation: Callable[..., Any],
-        types: Any,  # noqa: ARG002 - torch's signature
+        types: Any,
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:

@@ -155,7 +155,7 @@ def _activation_memory(dense: DenseNetwork) -> ResourceCost:
 
 def _latency(dense: DenseNetwork) -> ResourceCost:
     assert dense.latency_table is not None, "a budget on latency comes with a table"
-    return latency_cost(evaluation_copy(dense.network), dense.graph, dense.input_shape, dense.latency_table)
+    return latency_cost(dense.network, dense.graph, dense.input_shape, dense.latency_table)
 
 
 OTHER_RESOURCES: dict[Resource, Callable[[DenseNetwork], ResourceCost]] = {

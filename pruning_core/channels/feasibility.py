@@ -36,8 +36,8 @@ def check_feasible(model: CostModel, limits: Mapping[Resource, int], channels: C
     """
     minimum = minimum_cost(model, channels)
     problems = [
-        f"budgets.{resource} is {_text(resource, limit)} ({limit / model.dense[resource]:.4f} of the dense network), but "
-        f"the narrowest network keeps {_text(resource, minimum[resource])} "
+        f"budgets.{resource} is {_text(resource, limit)} ({limit / model.dense[resource]:.4f} of the dense network), "
+        f"but the narrowest network keeps {_text(resource, minimum[resource])} "
         f"({_share_up(minimum[resource], model.dense[resource]):.4f})"
         for resource, limit in limits.items()
         if minimum[resource] > limit

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pruning_core.channels.layer_trace import example_images
+from pruning_core.channels.layer_trace import evaluation_copy, example_images
 from pruning_core.channels.layer_widths import LayerWidths, LinearCounts, layer_widths
 from pruning_core.channels.resource_costs import Counts, alternatives
 from pruning_core.channels.structures import ChannelGraph
-from pruning_core.latency.layer_work import LayerCall, trace_calls
+from pruning_core.latency.layer_work import LayerCall, parallel_convolutions, trace_calls
 from pruning_core.latency.table import LatencyGrid, LatencyTable
 
 
@@ -33,7 +33,9 @@ class LatencyCost:
         """Return the sum of the bilinear interpolations, differentiable between grid points."""
         total = widths_G.new_zeros(())
         for grid, layers in self.parts:
-            total = total + _interpolate(grid, _at(layers.inputs, widths_G), _at(layers.outputs, widths_G)).sum()
+            total = (
+                total + _interpolate(grid, _at(layers.inputs, widths_G), _at(layers.outputs, widths_G)).sum()
+            )
         return total
 
     def exact(self, widths: Sequence[int] | Counts) -> int:
@@ -62,7 +64,7 @@ def latency_cost(
     """Find the layers of a network in a table.
 
     Args:
-        network: The dense network on the CPU in evaluation mode.
+        network: The dense network.
         graph: Its channel groups.
         input_shape: (channels, height, width) of one image.
         table: Measured for this network, or one whose layers cover its layers.
@@ -71,7 +73,7 @@ def latency_cost(
         InvalidSettingsError: The table lacks a layer.
     """
     by_key: dict[str, list[LayerCall]] = {}
-    for call in trace_calls(network, example_images(network, input_shape, num_images=1)):
+    for call in trace_calls(evaluation_copy(network), example_images(network, input_shape, num_images=1)):
         table.grid(call.key, call.inputs, call.outputs)
         by_key.setdefault(call.key, []).append(call)
     return LatencyCost(
@@ -79,16 +81,21 @@ def latency_cost(
     )
 
 
-def latency_by_table(network: nn.Module, input_shape: tuple[int, int, int], table: LatencyTable) -> int:
-    """Look up the layers of a network as it is, dense or slim, and return the sum in nanoseconds.
+def latency_by_table(
+    network: nn.Module, input_shape: tuple[int, int, int], table: LatencyTable, dense: nn.Module | None = None
+) -> int:
+    """Look up the layers of a network as it is and return the sum in nanoseconds; a slim one comes with its dense one.
 
     Raises:
         InvalidSettingsError: The table lacks a layer.
     """
-    images_NCHW = example_images(network, input_shape, num_images=1)
+    parallel = parallel_convolutions(dense or network)
+    calls = trace_calls(
+        evaluation_copy(network), example_images(network, input_shape, num_images=1), parallel
+    )
     return sum(
         int(table.grid(call.key, call.inputs, call.outputs).at(*np.array([[call.inputs], [call.outputs]]))[0])
-        for call in trace_calls(network, images_NCHW)
+        for call in calls
     )
 
 
@@ -109,7 +116,7 @@ def _at(counts: LinearCounts, widths_G: Tensor) -> Tensor:
 
 
 def _interpolate(grid: LatencyGrid, in_K: Tensor, out_K: Tensor) -> Tensor:
-    ns_IJ = torch.from_numpy(grid.nanoseconds_IJ).to(in_K)
+    ns_IJ = torch.from_numpy(grid.nanoseconds).to(in_K)
     low_i_K, high_i_K, part_in_K = _place(grid.inputs, in_K)
     low_j_K, high_j_K, part_out_K = _place(grid.outputs, out_K)
     low_K = torch.lerp(ns_IJ[low_i_K, low_j_K], ns_IJ[low_i_K, high_j_K], part_out_K)

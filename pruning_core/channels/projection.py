@@ -120,7 +120,9 @@ def _trim(ladder: _Ladder, totals: Sequence[Values], limits: Mapping[Resource, i
             relief_G += ladder.relief(resource, target_G, limits[resource]) / limits[resource]
         lost_G = -_score_changes(ladder, totals, target_G)
         can_help_G = relief_G > 0
-        if not can_help_G.any():  # measured latencies have plateaus: no single step is faster, several together are
+        if (
+            not can_help_G.any()
+        ):  # measured latencies have plateaus: no single step is faster, several together are
             can_help_G, relief_G = target_G < ladder.widths_G, np.ones(len(totals))
         assert can_help_G.any(), "feasible budgets leave a step down until they are met"
         price_G = np.full(len(totals), np.inf)

@@ -31,8 +31,14 @@ def build_run_cost_model(
     return build_cost_model(network, graph, input_shape, run_resources(config), _table(config))
 
 
-def count_run_cost(network: nn.Module, input_shape: tuple[int, int, int], config: PruningConfig) -> Cost:
-    """Count a run's resources on a network as it is, dense or slim, on the CPU, without the cost model.
+def count_run_cost(
+    network: nn.Module,
+    input_shape: tuple[int, int, int],
+    config: PruningConfig,
+    *,
+    dense: nn.Module | None = None,
+) -> Cost:
+    """Count a run's resources on a network as it is, without the cost model; a slim one comes with its dense one.
 
     Raises:
         InvalidSettingsError: There is a budget on latency, but no table that covers the network.
@@ -43,7 +49,7 @@ def count_run_cost(network: nn.Module, input_shape: tuple[int, int, int], config
         amounts[Resource.ACTIVATION_MEMORY] = count_activation_memory(network, input_shape)
     table = _table(config)
     if table is not None:
-        amounts[Resource.LATENCY] = latency_by_table(network, input_shape, table)
+        amounts[Resource.LATENCY] = latency_by_table(network, input_shape, table, dense)
     return Cost.of(amounts)
 
 

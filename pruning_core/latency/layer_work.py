@@ -9,7 +9,7 @@ Shape suffixes used in this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import torch
@@ -31,19 +31,30 @@ class LayerCall:
     mixes_channels: bool
 
 
-def trace_calls(network: nn.Module, images_NCHW: Tensor) -> list[LayerCall]:
-    """Run a network in evaluation mode and return the runs of its layers in order."""
+def trace_calls(network: nn.Module, images_NCHW: Tensor, parallel: Collection[str] = ()) -> list[LayerCall]:
+    """Run a network in evaluation mode and return the runs of its layers in order.
+
+    Args:
+        network: Dense or slim.
+        images_NCHW: Noise does.
+        parallel: Convolutions that are grouped in the dense network: one that kept a single group of its channels
+            looks like one that mixes them.
+    """
     calls: list[LayerCall] = []
 
     def record(name: str, module: nn.Module, map_NCHW: Tensor) -> None:
-        call = _call(name, module, map_NCHW)
+        if isinstance(module, nn.Conv2d):
+            is_parallel = module.groups > 1 or name in parallel
+            calls.append(_convolution(name, module, map_NCHW, is_parallel=is_parallel))
+            return
+        call = _OTHER_CALLS[type(module)](name, module, map_NCHW)
         if call is not None:
             calls.append(call)
 
     handles = [
         module.register_forward_hook(lambda module, args, _out, name=name: record(name, module, args[0]))
         for name, module in network.named_modules()
-        if type(module) in _CALLS
+        if type(module) is nn.Conv2d or type(module) in _OTHER_CALLS
     ]
     try:
         with torch.no_grad():
@@ -54,15 +65,20 @@ def trace_calls(network: nn.Module, images_NCHW: Tensor) -> list[LayerCall]:
     return calls
 
 
-def _call(name: str, module: nn.Module, map_NCHW: Tensor) -> LayerCall | None:
-    return _CALLS[type(module)](name, module, map_NCHW)
+def parallel_convolutions(network: nn.Module) -> frozenset[str]:
+    """Return the names of the depthwise and grouped convolutions."""
+    return frozenset(
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d) and module.groups > 1
+    )
 
 
-def _convolution(name: str, module: nn.Module, map_NCHW: Tensor) -> LayerCall:
+def _convolution(name: str, module: nn.Module, map_NCHW: Tensor, *, is_parallel: bool) -> LayerCall:
     assert isinstance(module, nn.Conv2d)
     sides = tuple(map_NCHW.shape[2:])
     seen, made = module.in_channels // module.groups, module.out_channels // module.groups
-    mixes = module.groups == 1
+    mixes = not is_parallel
     settings = {
         "kernel_size": module.kernel_size,
         "stride": module.stride,
@@ -143,11 +159,10 @@ def _sides(sides: tuple[int, ...]) -> str:
     return "x".join(map(str, sides)) or "a vector"
 
 
-_CALLS: dict[type[nn.Module], Callable[[str, nn.Module, Tensor], LayerCall | None]] = {
-    nn.Conv2d: _convolution,
+_OTHER_CALLS: dict[type[nn.Module], Callable[[str, nn.Module, Tensor], LayerCall | None]] = {
     nn.Linear: _linear,
     nn.BatchNorm1d: _normalisation,
     nn.BatchNorm2d: _normalisation,
     nn.PReLU: _slopes,
 }
-"""The layers whose time is counted, by exact type."""
+"""The layers besides convolutions whose time is counted, by exact type."""

@@ -69,7 +69,9 @@ def measure_table(
     )
 
 
-def measure_network(network: nn.Module, input_shape: tuple[int, int, int], settings: MeasuringSettings) -> float:
+def measure_network(
+    network: nn.Module, input_shape: tuple[int, int, int], settings: MeasuringSettings
+) -> float:
     """Return the median milliseconds of one forward pass of a batch; the network is left where it was."""
     first = next(network.parameters(), torch.empty(0))
     home = first.device

@@ -53,31 +53,33 @@ class LatencyGrid(_TableRecord):
             if not axis or axis[0] < 1 or any(low >= high for low, high in pairwise(axis)):
                 raise ValueError(f"channels of a grid must ascend from 1 or more, but got {axis}")
         if {len(row) for row in self.ms} != {len(self.outputs)} or len(self.ms) != len(self.inputs):
-            raise ValueError(f"a grid of {len(self.inputs)} x {len(self.outputs)} channels needs as many times")
+            raise ValueError(
+                f"a grid of {len(self.inputs)} x {len(self.outputs)} channels needs as many times"
+            )
         return self
 
     @cached_property
-    def nanoseconds_IJ(self) -> Counts:
-        """The monotone envelope in whole nanoseconds: the least grid above the measured one that never falls."""
+    def nanoseconds(self) -> Counts:
+        """``_IJ``: the monotone envelope, the least grid above the measured one that never falls."""
         measured_IJ = np.array(self.ms) * NANOSECONDS_PER_MS
         envelope_IJ = np.maximum.accumulate(np.maximum.accumulate(measured_IJ, axis=0), axis=1)
         return np.rint(envelope_IJ).astype(np.int64)
 
     def covers(self, inputs: int, outputs: int) -> bool:
         """Tell whether a layer this wide lies within the grid."""
-        return (
-            self.inputs[0] <= inputs <= self.inputs[-1] and self.outputs[0] <= outputs <= self.outputs[-1]
-        )
+        return self.inputs[0] <= inputs <= self.inputs[-1] and self.outputs[0] <= outputs <= self.outputs[-1]
 
     def at(self, in_K: Counts, out_K: Counts) -> Counts:
         """Return nanoseconds at whole widths: bilinear between grid points, rounded down, in whole numbers."""
         above_i_K, part_in_K, span_in_K = _place(self.inputs, in_K)
         above_j_K, part_out_K, span_out_K = _place(self.outputs, out_K)
-        ns_IJ = self.nanoseconds_IJ
+        ns_IJ = self.nanoseconds
         i_K, j_K = np.maximum(above_i_K - 1, 0), np.maximum(above_j_K - 1, 0)
         rest_in_K, rest_out_K = span_in_K - part_in_K, span_out_K - part_out_K
         weighted_K = rest_in_K * (rest_out_K * ns_IJ[i_K, j_K] + part_out_K * ns_IJ[i_K, above_j_K])
-        weighted_K += part_in_K * (rest_out_K * ns_IJ[above_i_K, j_K] + part_out_K * ns_IJ[above_i_K, above_j_K])
+        weighted_K += part_in_K * (
+            rest_out_K * ns_IJ[above_i_K, j_K] + part_out_K * ns_IJ[above_i_K, above_j_K]
+        )
         nanoseconds_K: Counts = weighted_K // (span_in_K * span_out_K)
         return nanoseconds_K
 
@@ -123,7 +125,9 @@ def write_latency_table(table: LatencyTable, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(table.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise StorageError(f"the latency table must be written to {str(path)!r}, but: {error.strerror}") from error
+        raise StorageError(
+            f"the latency table must be written to {str(path)!r}, but: {error.strerror}"
+        ) from error
 
 
 def read_latency_table(path: str | None) -> LatencyTable:

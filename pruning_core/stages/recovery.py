@@ -44,7 +44,7 @@ def build_fine_tuned(context: StageContext) -> Artifact:
 
     slim = remove_channels(dense, graph, selection)
     verify_removal(dense.cpu(), slim.cpu(), graph, selection, _proof_images(context))
-    resources, cost = run_resources(config), count_run_cost(slim, data.input_shape, config)
+    resources, cost = run_resources(config), count_run_cost(slim, data.input_shape, config, dense=dense)
     reached = {str(resource): resource.shown(cost[resource]) for resource in resources}
     assert reached == {name: chosen[name] for name in reached}, "the cost model must count as the counter"
 

@@ -93,7 +93,10 @@ def _selection_facts(
         "limits": {str(resource): resource.shown(limit) for resource, limit in limits.items()},
         "budget_use": {str(resource): cost[resource] / limit for resource, limit in limits.items()},
         **{str(resource): resource.shown(cost[resource]) for resource in cost_model.resources},
-        **{f"dense_{resource}": resource.shown(cost_model.dense[resource]) for resource in cost_model.resources},
+        **{
+            f"dense_{resource}": resource.shown(cost_model.dense[resource])
+            for resource in cost_model.resources
+        },
     }
 
 

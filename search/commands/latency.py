@@ -59,12 +59,18 @@ def measure_latency(path: Path, overrides: Sequence[str], settings: MeasuringSet
     write_latency_table(table, target)
     lines = latency_lines(table, compare_with_networks(table, network, spec.run, data, settings), target)
     if written is None:
-        lines.append(f"Next: set run.latency_table to {TABLE_FILE} and budgets.latency_ms to a share or a time.")
+        lines.append(
+            f"Next: set run.latency_table to {TABLE_FILE} and budgets.latency_ms to a share or a time."
+        )
     typer.echo("\n".join(lines))
 
 
 def compare_with_networks(
-    table: LatencyTable, network: nn.Module, config: PruningConfig, data: DataSplits, settings: MeasuringSettings
+    table: LatencyTable,
+    network: nn.Module,
+    config: PruningConfig,
+    data: DataSplits,
+    settings: MeasuringSettings,
 ) -> list[TableError]:
     """Compare the table with the dense network, and with one that keeps half of each group's channels."""
     graph = find_channel_groups(network, data.input_shape, scope=config.channels.scope)
@@ -74,7 +80,7 @@ def compare_with_networks(
     return [
         TableError(
             name=name,
-            table_ms=latency_by_table(tested, data.input_shape, table) / NANOSECONDS_PER_MS,
+            table_ms=latency_by_table(tested, data.input_shape, table, network) / NANOSECONDS_PER_MS,
             network_ms=measure_network(tested, data.input_shape, settings),
         )
         for name, tested in (
@@ -105,8 +111,8 @@ def latency_lines(table: LatencyTable, found: Sequence[TableError], path: Path) 
         "",
         *table_lines(header, rows),
         "",
-        "The sum counts convolutions, linear layers, batch normalisations and PReLUs; activations, additions and pooling",
-        "are in the end-to-end time alone.",
+        "The sum counts convolutions, linear layers, batch normalisations and PReLUs; activations, additions",
+        "and pooling are in the end-to-end time alone.",
     ]
 
 

@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from pruning_core.channels import count_cost
+from pruning_core.channels import count_activation_memory, count_cost
 from pruning_core.config import MethodName, PruningConfig, load_config
 from pruning_core.data import DataSplits, iterate_batches
 from pruning_core.errors import InfeasibleBudgetsError, StorageError
+from pruning_core.latency.measuring import MeasuringSettings, measure_table
+from pruning_core.latency.table import write_latency_table
 from pruning_core.stage_keys import STAGES_OF_METHOD
 from pruning_core.stages import (
     ArtifactStore,
@@ -78,6 +80,40 @@ def test_every_method_meets_its_budgets_and_reports_what_it_did(
     assert (result.explanation_similarity is not None) == steered
     if result.explanation_similarity is not None:
         assert 0 < result.explanation_similarity <= 1
+
+
+@pytest.mark.parametrize("method", [MethodName.INTERPRETATION_STEERED, MethodName.TASK_INSPIRED])
+def test_budgets_on_memory_and_latency_are_met_and_recorded(
+    method: MethodName, tiny_data: DataSplits, store: ArtifactStore, tmp_path: Path
+) -> None:
+    dense = load_dense_network(quick(), data=tiny_data, store=store)
+    settings = MeasuringSettings(repeats=1, grid_points=2)
+    write_latency_table(measure_table(dense, tiny_data.input_shape, settings), tmp_path / "table.json")
+    config = quick(
+        method=method,
+        channels={"scope": "all", "round_to": 1},
+        budgets={"activation_memory": 0.7, "latency_ms": 0.95},
+        latency_table=str(tmp_path / "table.json"),
+    )
+    result = run_trial(config, data=tiny_data, store=store)
+    assert result.activation_memory is not None
+    assert result.dense_activation_memory is not None
+    assert result.latency_ms is not None
+    assert result.dense_latency_ms is not None
+    assert set(result.limits) == {"activation_memory", "latency_ms"}
+    assert (
+        result.activation_memory
+        <= result.limits["activation_memory"]
+        == int(0.7 * result.dense_activation_memory)
+    )
+    assert result.latency_ms <= result.limits["latency_ms"] <= 0.95 * result.dense_latency_ms
+    slim = load_slim_network(config, data=tiny_data, store=store)
+    assert count_activation_memory(slim, tiny_data.input_shape) == result.activation_memory
+    chosen = store.get(list(result.artifact_keys.values())[-2])
+    assert chosen is not None
+    assert chosen.facts["budget_use"]["activation_memory"] == (
+        result.activation_memory / result.limits["activation_memory"]
+    )
 
 
 def test_a_finished_run_is_not_run_again(tiny_data: DataSplits, store: ArtifactStore) -> None:

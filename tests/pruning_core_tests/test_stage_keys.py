@@ -72,6 +72,7 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "gates.budget_term": ("one_sided", "steer"),
     "gates.dual_rate": (0.7, "steer"),
     "gates.dual_damping": (0.7, "steer"),
+    "gates.dual_restarts": (True, "steer"),
     "gates.budget_widths": ("sampled", "steer"),
     "gates.task_loss": ("distillation", "steer"),
     "gates.targets": ("shuffled", "steer"),
@@ -84,6 +85,8 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "channels.min_channels": (2, "steer"),
     "budgets.macs": (0.7, "steer"),
     "budgets.params": (0.7, "steer"),
+    "budgets.activation_memory": (0.7, "steer"),
+    "budgets.latency_ms": (0.7, "steer"),
     "seed": (7, "steer"),
     "fine_tuning.epochs": (99, "fine_tune"),
     "fine_tuning.batch_size": (32, "fine_tune"),
@@ -100,6 +103,7 @@ CHANGES: dict[str, tuple[Any, str]] = {
 # Seen through the data fingerprint, the file's content or another method instead.
 ELSEWHERE = {
     "architecture.checkpoint",
+    "latency_table",
     "dataset.name",
     "dataset.root",
     "dataset.train_images",
@@ -155,6 +159,38 @@ def test_where_the_data_came_from_moves_no_key(name: str) -> None:
     values = {"name": "cifar10", "root": "/elsewhere", "image_size": 8, "split_seed": 3}
     other = changed(name, values.get(name.removeprefix("dataset."), 0.5 if "share" in name else 10))
     assert keys_by_stage(other) == keys_by_stage(PruningConfig())
+
+
+@pytest.mark.parametrize(
+    ("method", "trial_key"),
+    [
+        ("interpretation_steered", "6f271d2a0bfe4fff6c0a4ac7"),
+        ("task_inspired", "ee29d2a92f6643926b603466"),
+        ("l1", "d346cb240eab9022b6065c25"),
+    ],
+)
+def test_keys_are_those_that_version_0_1_0_made(method: str, trial_key: str) -> None:
+    """A field that came later is in no key while it has its default: studies of that version go on."""
+    assert plan_run(load_config({"method": method}), "data").trial_key == trial_key
+
+
+def test_a_latency_table_counts_by_its_content_and_only_with_a_budget(tmp_path: Path) -> None:
+    def key(path: Path, **budgets: float) -> str:
+        return plan_run(load_config({"budgets": budgets, "latency_table": str(path)}), "data").trial_key
+
+    one, same, other = (tmp_path / name for name in ("one.json", "same.json", "other.json"))
+    for path, text in ((one, "{}"), (same, "{}"), (other, "[]")):
+        path.write_text(text)
+    assert key(one, latency_ms=0.5) == key(same, latency_ms=0.5) != key(other, latency_ms=0.5)
+    assert (
+        key(one, macs=0.5)
+        == key(tmp_path / "missing.json", macs=0.5)
+        == plan_run(PruningConfig(), "data").trial_key
+    )
+    with pytest.raises(
+        InvalidSettingsError, match=r"but '.*missing.json' is not: No such file .* prunefront latency SPEC"
+    ):
+        key(tmp_path / "missing.json", latency_ms=0.5)
 
 
 def test_other_data_moves_every_key() -> None:
