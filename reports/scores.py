@@ -27,8 +27,8 @@ class NetworkScores(PlainRecord):
     ``explanation_similarity`` is the soft overlap of dense and slim saliency masks in [0, 1], higher is better;
     ``explanation_distance`` is between their parameters, lower is better. ``mask_area`` is the mean mask of the
     dense network as a share of the image; ``selector_agreement`` the share of images whose dense prediction
-    survives the mask. Latencies are milliseconds for one image. ``activation_memory`` is in bytes, at the peak of one
-    image's forward pass.
+    survives the mask. Latencies are milliseconds of one forward pass by a table of measured layers.
+    ``activation_memory`` is in bytes, at the peak of one image's forward pass.
     """
 
     num_images: PositiveCount

@@ -253,7 +253,7 @@ def test_paths_of_the_run_are_relative_to_the_spec(tmp_path: Path) -> None:
 def test_the_latency_table_is_relative_to_the_spec_and_cannot_vary(tmp_path: Path) -> None:
     text = SPEC.replace("seed: 1", "latency_table: tables/cpu.json")
     assert load(tmp_path, text).run.latency_table == str(tmp_path / "tables/cpu.json")
-    with pytest.raises(InvalidSettingsError, match="'search.latency_table': may not vary"):
+    with pytest.raises(InvalidSettingsError, match=r"'search\.latency_table': may not vary"):
         load(tmp_path, SPEC + "  latency_table: {choices: [a, b]}\n")
 
 
