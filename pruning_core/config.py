@@ -18,15 +18,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     ValidationError,
     model_validator,
 )
 
-from pruning_core.budgets import NANOSECONDS_PER_MS, Budget, Resource, parse_budget, parse_latency_budget
+from pruning_core.budget_fields import BudgetField, LatencyBudgetField
+from pruning_core.budgets import Budget, Resource
 from pruning_core.errors import InvalidSettingsError
 
 __all__ = [
@@ -52,29 +51,6 @@ UnitInterval = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
-
-
-def _budget_to_plain(budget: Budget) -> float | int:
-    return budget.share if budget.share is not None else int(budget.amount or 0)
-
-
-BudgetField = Annotated[
-    Budget, BeforeValidator(parse_budget), PlainSerializer(_budget_to_plain, return_type=float | int)
-]
-
-
-def _latency_to_plain(budget: Budget) -> float | str:
-    if budget.share is not None:
-        return budget.share
-    milliseconds = (budget.amount or 0) / NANOSECONDS_PER_MS
-    return milliseconds if milliseconds > 1 else f"{milliseconds}ms"
-
-
-LatencyBudgetField = Annotated[
-    Budget,
-    BeforeValidator(parse_latency_budget),
-    PlainSerializer(_latency_to_plain, return_type=float | str),
-]
 
 
 class Settings(BaseModel):

@@ -89,7 +89,7 @@ def latency_by_table(
     Raises:
         InvalidSettingsError: The table lacks a layer.
     """
-    parallel = parallel_convolutions(dense or network)
+    parallel = parallel_convolutions(network if dense is None else dense)
     calls = trace_calls(
         evaluation_copy(network), example_images(network, input_shape, num_images=1), parallel
     )

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-Pair = tuple[int, int]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerCall:
-    """One run of one layer. ``inputs`` is 1 where the outputs alone decide (normalisation, depthwise convolution)."""
+    """One run of one layer. ``inputs`` is 1 where the outputs alone decide (normalisation, depthwise convolution).
+
+    ``build`` makes a layer of the same work with other inputs and outputs, ``input_shape`` says what one image gives
+    it. ``mixes_channels``: every output reads every input.
+    """
 
     layer: str
     key: str

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -24,6 +25,7 @@ from pruning_core.channels import (
     uniform_widths,
     within_limits,
 )
+from pruning_core.channels.resource_costs import Counts, alternatives
 from pruning_core.config import ArchitectureConfig, ChannelsConfig
 from pruning_core.errors import InfeasibleBudgetsError
 from pruning_core.methods.allocation import AllocationProblem, AllocationSettings, allocate_widths
@@ -139,6 +141,35 @@ def test_steps_that_are_at_the_peak_together_are_lowered_together() -> None:
     for share in (0.9, 0.5, 0.2):
         limit = int(share * memory.exact(sizes_G))
         assert (memory.relief(sizes_G, np.ones_like(sizes_G), limit) > 0).any()
+
+
+class Plateau:
+    """10 while any group is wider than 4, else 1: no step of one group alone is cheaper."""
+
+    def cost(self, widths_G: Tensor) -> Tensor:
+        return torch.where((widths_G > 4).any(), 10.0, 1.0).double()
+
+    def exact(self, widths: Sequence[int] | Counts) -> int:
+        return 10 if max(widths) > 4 else 1
+
+    def changes(self, widths_G: Counts, target_G: Counts) -> Counts:
+        rows = alternatives(widths_G, target_G).tolist()
+        return np.array([self.exact(row) - self.exact(widths_G) for row in rows])
+
+    def relief(self, widths_G: Counts, target_G: Counts, limit: int) -> Counts:
+        return -self.changes(widths_G, target_G)
+
+
+def test_a_plateau_is_left_by_several_steps_that_help_only_together() -> None:
+    model, graph = model_of("concatenated"), graph_of("concatenated", "all")
+    flat = replace(
+        model,
+        resources={**model.resources, Resource.LATENCY: Plateau()},
+        dense=replace(model.dense, latency_ns=10),
+    )
+    for wished in (full(model), {"left": 1, "right": 10}):
+        selection = project(flat, graph, random_scores(model), wished, {Resource.LATENCY: 5}, ROUNDINGS[1])
+        assert {name: len(kept) for name, kept in selection.kept.items()} == {"left": 4, "right": 4}
 
 
 def test_the_allocation_reaches_four_budgets_at_once() -> None:
