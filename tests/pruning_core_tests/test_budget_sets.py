@@ -156,7 +156,7 @@ class Plateau:
         rows = alternatives(widths_G, target_G).tolist()
         return np.array([self.exact(row) - self.exact(widths_G) for row in rows])
 
-    def relief(self, widths_G: Counts, target_G: Counts, limit: int) -> Counts:
+    def relief(self, widths_G: Counts, target_G: Counts, limit: int) -> Counts:  # noqa: ARG002
         return -self.changes(widths_G, target_G)
 
 
