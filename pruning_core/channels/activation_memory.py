@@ -124,7 +124,8 @@ def _derived_form(
             _scaled(forms[index], numbers_read, trace.tensors[index].numel, tensor)
             for index, numbers_read in tensor.sources
         ]
-        return np.sum(parts, axis=0, dtype=np.int64)
+        joined_F: Counts = np.sum(parts, axis=0, dtype=np.int64)
+        return joined_F
     index, _ = max(tensor.sources, key=lambda source: source[1])
     return _scaled(forms[index], tensor.numel, trace.tensors[index].numel, tensor)
 

@@ -67,7 +67,7 @@ def trace_activations(network: nn.Module, image_NCHW: Tensor) -> ActivationTrace
 
 
 @dataclass(eq=False)
-class _Recorder(TorchDispatchMode):  # type: ignore[misc] # untyped in torch
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in torch
     """Writes down every operation that makes or reads a floating-point tensor of the pass."""
 
     image_NCHW: Tensor
@@ -75,7 +75,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc] # untyped in torch
     num_steps: int = 0
 
     def __post_init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._index_of: dict[int, int] = {}
         self._held: list[Tensor] = []  # so that no address is given twice
         self._add(self.image_NCHW, "the image", ())
@@ -140,4 +140,5 @@ def _tensors(values: object) -> Iterable[Tensor]:
 
 
 def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    address: int = tensor.untyped_storage()._cdata
+    return address

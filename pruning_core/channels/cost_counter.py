@@ -87,11 +87,11 @@ def count_activation_memory(network: nn.Module, input_shape: tuple[int, int, int
     return peak
 
 
-class _AllocationLog(TorchDispatchMode):  # type: ignore[misc] # untyped in torch
+class _AllocationLog(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in torch
     """Per operation the storages it allocates, with their bytes, and those it uses, its own results included."""
 
     def __init__(self, image_NCHW: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.num_bytes: dict[int, int] = {}
         self.allocations: list[dict[int, int]] = []
         self.uses: list[set[int]] = []
@@ -129,4 +129,5 @@ def _is_float(value: object) -> bool:
 
 
 def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    address: int = tensor.untyped_storage()._cdata
+    return address
