@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pruning_core.architectures import build_network
 from pruning_core.channels import count_activation_memory, count_cost
 from pruning_core.config import MethodName, PruningConfig, load_config
 from pruning_core.data import DataSplits, iterate_batches
@@ -86,9 +87,11 @@ def test_every_method_meets_its_budgets_and_reports_what_it_did(
 def test_budgets_on_memory_and_latency_are_met_and_recorded(
     method: MethodName, tiny_data: DataSplits, store: ArtifactStore, tmp_path: Path
 ) -> None:
-    dense = load_dense_network(quick(), data=tiny_data, store=store)
+    dense = build_network(
+        quick().architecture, num_classes=tiny_data.num_classes, in_channels=tiny_data.in_channels
+    )
     settings = MeasuringSettings(repeats=1, grid_points=2)
-    write_latency_table(measure_table(dense, tiny_data.input_shape, settings), tmp_path / "table.json")
+    write_latency_table(measure_table(dense.eval(), tiny_data.input_shape, settings), tmp_path / "table.json")
     config = quick(
         method=method,
         channels={"scope": "all", "round_to": 1},
