@@ -8,18 +8,16 @@ Writes front-STUDY.md with the front's table and the whole specification, and fr
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
+from benchmarks.arguments import read_study_arguments
 from reports.front_rows import front_rows
 from reports.records import StudyRecords, TrialStatus
 from reports.tables import trials_table
-from search.study_folder import StudyFolder
 from search.study_records import read_study
 
 
@@ -64,22 +62,16 @@ def _similarity(value: float | None) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Read a study and write its page and table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("study")
-    parser.add_argument("--storage", type=Path, default=Path("results"))
-    parser.add_argument("--out", type=Path, default=Path("docs/results"))
-    args = parser.parse_args(argv)
-    folder = StudyFolder(args.storage, args.study)
+    options = read_study_arguments(__doc__, argv)
+    folder = options.study
     study = read_study(folder)
     spec_lines = folder.spec_path.read_text(encoding="utf-8").splitlines()
     shown = "\n".join(
         line for line in spec_lines if not line.strip().startswith(("root:", "path:", "plug_ins:"))
     )
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / f"front-{args.study}.md").write_text(render(study, shown), encoding="utf-8")
-    trials_table(study).to_csv(args.out / f"front-{args.study}.csv", index=False)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / f"front-{folder.study}.md").write_text(render(study, shown), encoding="utf-8")
+    trials_table(study).to_csv(options.out / f"front-{folder.study}.csv", index=False)
 
 
 if __name__ == "__main__":

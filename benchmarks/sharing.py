@@ -11,14 +11,12 @@ Writes sharing-STUDY.json and sharing-STUDY.md.
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 from collections.abc import Sequence
-from pathlib import Path
 
+from benchmarks.arguments import read_study_arguments
 from reports.records import TrialRecord, TrialStatus
-from search.study_folder import StudyFolder
 from search.study_records import read_study
 from search.timeline import read_timeline
 from search.timing import Timing, measure_timing
@@ -67,21 +65,17 @@ def render(study: str, timing: Timing, records: Sequence[TrialRecord], slots: in
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Read a finished study and write its page."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("study")
-    parser.add_argument("--storage", type=Path, default=Path("results"))
-    parser.add_argument("--out", type=Path, default=Path("docs/results"))
-    args = parser.parse_args(argv)
-    folder = StudyFolder(args.storage, args.study)
+    options = read_study_arguments(__doc__, argv)
+    folder = options.study
     timing = measure_timing(read_timeline(folder.timeline_path))
     finished = [record for record in read_study(folder).records if record.status is TrialStatus.COMPLETE]
-    args.out.mkdir(parents=True, exist_ok=True)
-    name = f"sharing-{args.study}"
-    (args.out / f"{name}.json").write_text(json.dumps(timing.to_plain(), indent=1) + "\n", encoding="utf-8")
-    page = render(args.study, timing, finished, timing.slots)
-    (args.out / f"{name}.md").write_text(page, encoding="utf-8")
+    options.out.mkdir(parents=True, exist_ok=True)
+    name = f"sharing-{folder.study}"
+    (options.out / f"{name}.json").write_text(
+        json.dumps(timing.to_plain(), indent=1) + "\n", encoding="utf-8"
+    )
+    page = render(folder.study, timing, finished, timing.slots)
+    (options.out / f"{name}.md").write_text(page, encoding="utf-8")
     print(page)
 
 

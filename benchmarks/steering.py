@@ -49,12 +49,12 @@ def make_config(args: argparse.Namespace, seed: int, variant: str) -> PruningCon
             "dense_seed": seed,
             "seed": seed,
             "budgets": {"macs": args.macs},
-            "channels": {"scope": args.scope},
+            "channels": {"scope": args.scope, "round_to": 1},
             "saliency": {
                 "num_basis": args.num_basis,
                 "seed": seed,
-                "predictor": {"epochs": args.predictor_epochs, "batch_size": 128, "mask_temperature": 0.1},
-                "selector": {"epochs": args.selector_epochs, "learning_rate": 3e-3},
+                "predictor": {"epochs": args.predictor_epochs},
+                "selector": {"epochs": args.selector_epochs},
             },
             "gates": {"steps": args.gate_steps, **changes.get("gates", {})},
             "loss_weights": {"steering": args.steering, **changes.get("loss_weights", {})},
@@ -134,15 +134,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--store", type=Path, default=Path("results/artifacts"))
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
-    parser.add_argument("--architecture", default="cifar_resnet8")
+    parser.add_argument("--architecture", default="cifar_resnet20")
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--dense-epochs", type=int, default=15)
     parser.add_argument("--predictor-epochs", type=int, default=10)
-    parser.add_argument("--selector-epochs", type=int, default=4)
+    parser.add_argument("--selector-epochs", type=int, default=5)
     parser.add_argument("--macs", type=float, default=0.5)
     parser.add_argument("--scope", default="inner")
     parser.add_argument("--num-basis", type=int, default=1)
-    parser.add_argument("--gate-steps", type=int, default=200)
+    parser.add_argument("--gate-steps", type=int, default=300)
     parser.add_argument("--steering", type=float, default=1.0)
     args = parser.parse_args(argv)
     torch.set_num_threads(1)

@@ -16,17 +16,19 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, ValidationError, model_validator
 
-from pruning_core.budget_fields import BudgetField, LatencyBudgetField
-from pruning_core.budgets import Budget, Resource
+from pruning_core.budget_settings import BudgetsConfig
+from pruning_core.budgets import Budget
 from pruning_core.errors import InvalidSettingsError
+from pruning_core.setting_types import (
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Settings,
+    UnitInterval,
+    describe_problem,
+)
 
 __all__ = [
     "ArchitectureConfig",
@@ -40,25 +42,14 @@ __all__ = [
     "MethodName",
     "PredictorConfig",
     "PruningConfig",
+    "RecoveryConfig",
     "SaliencyConfig",
     "SelectorConfig",
     "Settings",
     "TrainingConfig",
+    "describe_problem",
     "load_config",
 ]
-
-UnitInterval = Annotated[float, Field(ge=0, le=1)]
-PositiveInt = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-NonNegativeFloat = Annotated[float, Field(ge=0)]
-
-
-class Settings(BaseModel):
-    """Base of all settings: frozen, unknown keys refused, no NaN or infinity."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, use_enum_values=False
-    )
 
 
 class MethodName(StrEnum):
@@ -66,6 +57,12 @@ class MethodName(StrEnum):
 
     INTERPRETATION_STEERED = "interpretation_steered"
     TASK_INSPIRED = "task_inspired"
+    TAYLOR = "taylor"
+    GROUP_NORM = "group_norm"
+    LAMP = "lamp"
+    BN_SCALE = "bn_scale"
+    FPGM = "fpgm"
+    L2 = "l2"
     L1 = "l1"
     RANDOM = "random"
 
@@ -155,31 +152,6 @@ class ChannelsConfig(Settings):
     min_channels: PositiveInt = 1
 
 
-class BudgetsConfig(Settings):
-    """Hard limits on the slim network; at least one. Shares count the whole dense network.
-
-    ``activation_memory``: peak bytes of the tensors alive at once for one image, 4 bytes per number
-    (``12M`` is 12,000,000 bytes). ``latency_ms``: of one forward pass by the table ``latency_table``: a time
-    such as ``0.8ms``; numbers over 1 are milliseconds, up to 1 they are shares.
-    """
-
-    macs: BudgetField | None = None
-    params: BudgetField | None = None
-    activation_memory: BudgetField | None = None
-    latency_ms: LatencyBudgetField | None = None
-
-    @model_validator(mode="after")
-    def _at_least_one(self) -> Self:
-        if not self.items():
-            raise ValueError(f"at least one of {', '.join(Resource)} must be set")
-        return self
-
-    def items(self) -> list[tuple[Resource, Budget]]:
-        """Return the budgets that are set, by resource."""
-        pairs = [(resource, getattr(self, resource)) for resource in Resource]
-        return [(resource, budget) for resource, budget in pairs if budget is not None]
-
-
 class PredictorConfig(Settings):
     """Training of the network that classifies masked images as the dense network classifies whole ones.
 
@@ -254,6 +226,8 @@ class GatesConfig(Settings):
 
     Attributes:
         source: ``free`` logits, or the paper's GRU ``hypernetwork``.
+        prior: A scoring method whose importance and allocation gates start from (the hybrid), instead of all alike.
+        prior_sharpness: How far a prior's gates differ within a group: slope of the logit over the log of the score.
         noise: ``logistic`` (binary concrete, P(open) = sigmoid(logit + base)) or ``gumbel`` (the paper's one-sided
             noise, P(open) = 1 - exp(-exp(logit + base))).
         base: Added to every logit, so that gates start open.
@@ -265,21 +239,29 @@ class GatesConfig(Settings):
         batch_size: Images per update.
         learning_rate: Of AdamW.
         weight_decay: Of AdamW, on the logits.
-        budget_term: ``one_sided`` is zero below the budget (the paper); ``two_sided`` pulls back; ``lagrangian`` has a
-            multiplier per budget.
+        budget_term: ``exact`` shifts all logits by one number so that the budget holds in every step; ``one_sided`` is
+            zero below the budget (the paper); ``two_sided`` pulls back; ``lagrangian`` has a multiplier
+            per budget.
+        budget_warmup: Share of the steps in which the cost falls from the dense network's to the budget (``exact``).
         dual_rate: How far a multiplier's integral moves per step and unit of log excess (``lagrangian``).
         dual_damping: What is added to the integral per unit of log excess (``lagrangian``).
         dual_restarts: A multiplier's integral falls back to 0 as soon as its budget is met (``lagrangian``).
-        budget_widths: The cost is that of the ``expected`` widths, or of an independent ``sampled`` 0/1 draw (the
-            paper's; gumbel noise needs it, because its open probability is flat at the start).
+        budget_widths: The cost in a loss term is that of the ``expected`` widths, or of an independent ``sampled`` 0/1
+            draw (the paper's; gumbel noise needs it, because its open probability is flat at the start).
         task_loss: Cross-entropy with the label, or distillation from the dense network.
+        steer_by: What the steering term holds to the dense network's: its ``explanations`` (the method), or, as
+            ablations, its tapped ``features`` or its ``outputs``.
         targets: ``dense`` keeps each image's own explanation, ``shuffled`` another image's (an ablation).
+        network_weights: ``frozen`` while gates learn (the paper), or trained along (``joint``), on augmented images.
+        weight_learning_rate: Of SGD on the weights (``joint``).
         distance: Between ``raw`` outputs of the selector (the paper's) or ``normalised`` mask parameters; ``relative``
             divides the latter by its mean between different images, so that 1 is as wrong as another image's
             explanation and the weight means the same on every data set.
     """
 
     source: Literal["free", "hypernetwork"] = "free"
+    prior: MethodName | None = None
+    prior_sharpness: PositiveFloat = 2.0
     noise: Literal["logistic", "gumbel"] = "logistic"
     base: float = 3.0
     temperature: PositiveFloat = 0.4
@@ -290,18 +272,31 @@ class GatesConfig(Settings):
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = 0.1
     weight_decay: NonNegativeFloat = 1e-3
-    budget_term: Literal["one_sided", "two_sided", "lagrangian"] = "lagrangian"
+    budget_term: Literal["exact", "one_sided", "two_sided", "lagrangian"] = "exact"
+    budget_warmup: UnitInterval = 0.5
     dual_rate: NonNegativeFloat = 0.02
     dual_damping: NonNegativeFloat = 5.0
     dual_restarts: bool = False
     budget_widths: Literal["expected", "sampled"] = "expected"
     task_loss: Literal["cross_entropy", "distillation"] = "cross_entropy"
+    steer_by: Literal["explanations", "features", "outputs"] = "explanations"
     targets: Literal["dense", "shuffled"] = "dense"
+    network_weights: Literal["frozen", "joint"] = "frozen"
+    weight_learning_rate: PositiveFloat = 0.02
     distance: Literal["relative", "normalised", "raw"] = "relative"
+
+    @model_validator(mode="after")
+    def _prior_scores_channels(self) -> Self:
+        if self.prior is MethodName.INTERPRETATION_STEERED:
+            raise ValueError("prior must be a method that scores channels, but got interpretation_steered")
+        return self
 
 
 class LossWeightsConfig(Settings):
-    """Weights of the terms that train the gates: task + steering + budget."""
+    """Weights of the terms that train the gates: task + steering + budget.
+
+    ``budget`` counts only where the budget is a loss term; ``gates.budget_term: exact`` has none.
+    """
 
     task: NonNegativeFloat = 1.0
     steering: NonNegativeFloat = 1.0
@@ -309,21 +304,36 @@ class LossWeightsConfig(Settings):
 
 
 class ImportanceConfig(Settings):
-    """Filter importance from a pass over training images.
+    """Filter importance, and how budgets are divided between groups by it.
 
     Attributes:
-        num_images: Size of the stratified calibration set.
+        allocation: ``uniform`` keeps the same share of every group; ``global`` keeps what lies above one threshold for
+            all groups; ``sensitivity`` loses least by the loss that each group's removal costs; ``auto`` is what
+            the method's source does (``DEFAULT_ALLOCATIONS``). Gate learning needs none.
+        num_images: Size of the stratified calibration set of training images.
         grid_size: Side P of the P x P grid that responses are pooled to for the class correlation (CKA).
         task_weight: w in score = task**w * flow**(1 - w).
         num_positions: Pixels sampled per layer for the information flow.
         greedy: Remove channels one by one, updating the flow.
     """
 
+    allocation: Literal["auto", "uniform", "global", "sensitivity"] = "auto"
     num_images: PositiveInt = 2048
     grid_size: PositiveInt = 4
     task_weight: UnitInterval = 0.5
     num_positions: PositiveInt = 4096
     greedy: bool = True
+
+
+class RecoveryConfig(Settings):
+    """Between removal and fine-tuning.
+
+    ``reconstruct``: refit the weights that read removed channels by least squares, so that the layers' outputs on
+    ``num_images`` training images stay close to the dense ones.
+    """
+
+    reconstruct: bool = False
+    num_images: PositiveInt = 512
 
 
 class PruningConfig(Settings):
@@ -344,6 +354,7 @@ class PruningConfig(Settings):
     gates: GatesConfig = GatesConfig()
     loss_weights: LossWeightsConfig = LossWeightsConfig()
     importance: ImportanceConfig = ImportanceConfig()
+    recovery: RecoveryConfig = RecoveryConfig()
     fine_tuning: TrainingConfig = TrainingConfig(
         epochs=10, learning_rate=0.05, distillation=DistillationConfig(weight=0.5)
     )
@@ -373,27 +384,3 @@ def load_config(values: Mapping[str, Any]) -> PruningConfig:
         return PruningConfig.model_validate(values)
     except ValidationError as error:
         raise InvalidSettingsError(describe_problem(PruningConfig, error)) from None
-
-
-def describe_problem(model: type[BaseModel], error: ValidationError) -> str:
-    """Say the first problem of a validation in one line: dotted key, what came, what is allowed."""
-    first = error.errors(include_url=False)[0]
-    location = [str(part) for part in first["loc"]]
-    dotted = ".".join(location) or "settings"
-    if first["type"] == "extra_forbidden":
-        known = ", ".join(sorted(_fields_at(model, location[:-1])))
-        return f"unknown key '{dotted}'. Known keys there: {known}."
-    message = first["msg"].removeprefix("Value error, ")
-    came = first.get("input")
-    shown = "" if isinstance(came, (Mapping, BaseModel)) else f", but got {came!r}"
-    return f"'{dotted}': {message[:1].lower() + message[1:]}{'' if 'but got' in message else shown}"
-
-
-def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
-    for part in location:
-        field = model.model_fields.get(part)
-        inner = field.annotation if field is not None else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            break
-        model = inner
-    return list(model.model_fields)

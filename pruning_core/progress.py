@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 
 class ProgressReporter(Protocol):
@@ -14,3 +15,11 @@ class ProgressReporter(Protocol):
 
 def report_nothing(stage: str, done: int, total: int) -> None:
     """Listen to nothing: the default reporter."""
+
+
+StepReport: TypeAlias = Callable[[int, int], None]
+"""Told of the finished steps of one stage as (done, total); may raise to stop."""
+
+
+def report_no_step(done: int, total: int) -> None:
+    """Listen to nothing: the default report of a stage's steps."""

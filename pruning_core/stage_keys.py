@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +62,32 @@ STAGES: dict[str, StageSpec] = {
         is_shared=True,
     ),
     "explanations": StageSpec(version=1, reads=("gates.num_images",), is_shared=True),
-    "importance": StageSpec(version=1, reads=("importance", "channels.scope"), is_shared=True),
+    "importance": StageSpec(
+        version=1,
+        reads=("scoring", "importance", "channels.scope"),
+        ignores=("importance.allocation",),
+        is_shared=True,
+    ),
+    "sensitivity": StageSpec(
+        version=1, reads=("scoring", "importance.num_images", "channels.scope"), is_shared=True
+    ),
     "steer": StageSpec(
         version=1,
-        reads=("channels", "budgets", "latency_table", "gates", "loss_weights", "seed"),
+        reads=(
+            "channels",
+            "budgets",
+            "latency_table",
+            "gates",
+            "loss_weights",
+            "importance.allocation",
+            "seed",
+        ),
         ignores=("gates.num_images",),
     ),
-    "allocate": StageSpec(version=1, reads=("method", "channels", "budgets", "latency_table", "seed")),
-    "fine_tune": StageSpec(version=1, reads=("fine_tuning", "seed", "dataset.augmentation")),
+    "allocate": StageSpec(
+        version=1, reads=("method", "importance.allocation", "channels", "budgets", "latency_table", "seed")
+    ),
+    "fine_tune": StageSpec(version=1, reads=("recovery", "fine_tuning", "seed", "dataset.augmentation")),
 }
 
 ADDED_SINCE_FIRST_KEYS: dict[str, Any] = {
@@ -104,10 +122,83 @@ _WEIGHTS_ONLY: dict[str, tuple[str, ...]] = {
 STAGES_OF_METHOD: dict[MethodName, dict[str, tuple[str, ...]]] = {
     MethodName.INTERPRETATION_STEERED: _STEERED,
     MethodName.TASK_INSPIRED: _SCORED,
+    MethodName.TAYLOR: _SCORED,
+    MethodName.GROUP_NORM: _WEIGHTS_ONLY,
+    MethodName.LAMP: _WEIGHTS_ONLY,
+    MethodName.BN_SCALE: _WEIGHTS_ONLY,
+    MethodName.FPGM: _WEIGHTS_ONLY,
+    MethodName.L2: _WEIGHTS_ONLY,
     MethodName.L1: _WEIGHTS_ONLY,
     MethodName.RANDOM: _WEIGHTS_ONLY,
 }
-"""Per method its stages in the order they run, each with its parents."""
+"""Per method its stages in the order they run, each with its parents; ``stages_of`` adds what the allocation needs."""
+
+DEFAULT_ALLOCATIONS: dict[MethodName, str | None] = {
+    MethodName.INTERPRETATION_STEERED: None,  # learning the gates settles the widths as well
+    MethodName.TASK_INSPIRED: "sensitivity",
+    MethodName.TAYLOR: "global",
+    MethodName.GROUP_NORM: "global",
+    MethodName.LAMP: "global",
+    MethodName.BN_SCALE: "global",
+    MethodName.FPGM: "uniform",
+    MethodName.L2: "uniform",
+    MethodName.L1: "uniform",
+    MethodName.RANDOM: "uniform",
+}
+"""What ``importance.allocation: auto`` stands for: what each method's source does."""
+
+_OF_BUDGET_TERMS = (
+    "gates.budget_widths",
+    "gates.dual_rate",
+    "gates.dual_damping",
+    "gates.dual_restarts",
+    "loss_weights.budget",
+)
+"""Fields that count only where the budget is a loss term."""
+
+_READ_LESS: dict[tuple[MethodName, str], tuple[str, ...]] = {
+    (MethodName.TAYLOR, "importance"): ("scoring", "importance.num_images", "channels.scope"),
+}
+"""What a stage reads of the configuration where a method needs less than the stage's specification says."""
+
+
+def scoring_of(method: MethodName, prior: MethodName | None) -> MethodName | None:
+    """Return the method whose importance a run uses: its own, that of its gates' prior, or None."""
+    return prior if method is MethodName.INTERPRETATION_STEERED else method
+
+
+def allocation_of(scoring: MethodName | None, allocation: str) -> str | None:
+    """Return how budgets are divided between groups by the scores, with ``auto`` replaced; None without scores."""
+    default = None if scoring is None else DEFAULT_ALLOCATIONS[scoring]
+    return default if default is None or allocation == "auto" else allocation
+
+
+def stages_of(
+    method: MethodName, allocation: str = "auto", prior: MethodName | None = None
+) -> dict[str, tuple[str, ...]]:
+    """Return the stages of a run in the order they run, each with its parents."""
+    stages = dict(STAGES_OF_METHOD[method])
+    scoring = scoring_of(method, prior)
+    chooser = "steer" if "steer" in stages else "allocate"
+    if scoring is not None and scoring is not method and "importance" in STAGES_OF_METHOD[scoring]:
+        stages = _with_stage(stages, "importance", ("dense",), before=chooser)
+    if allocation_of(scoring, allocation) == "sensitivity":
+        parents = ("dense", "importance") if "importance" in stages else ("dense",)
+        stages = _with_stage(stages, "sensitivity", parents, before=chooser)
+    return stages
+
+
+def _with_stage(
+    stages: Mapping[str, tuple[str, ...]], added: str, added_parents: tuple[str, ...], *, before: str
+) -> dict[str, tuple[str, ...]]:
+    """Insert a stage right before another one, which gets it as a parent."""
+    extended: dict[str, tuple[str, ...]] = {}
+    for name, parents in stages.items():
+        if name == before:
+            extended |= {added: added_parents, name: (*parents, added)}
+        else:
+            extended[name] = parents
+    return extended
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,8 +241,9 @@ def plan_run(config: PruningConfig, data_fingerprint: str) -> RunPlan:
     fields = _content_fields(config)
     keys: dict[str, str] = {}
     nodes: list[StageNode] = []
-    for name, parents in STAGES_OF_METHOD[config.method].items():
-        spec = STAGES[name]
+    scoring = scoring_of(config.method, config.gates.prior)
+    for name, parents in stages_of(config.method, config.importance.allocation, config.gates.prior).items():
+        spec = _spec_of(scoring, name)
         parent_keys = tuple(keys[parent] for parent in parents)
         keys[name] = _digest(
             {
@@ -166,13 +258,25 @@ def plan_run(config: PruningConfig, data_fingerprint: str) -> RunPlan:
     return RunPlan(nodes=tuple(nodes))
 
 
-def fields_read_by(method: MethodName) -> frozenset[str]:
+def fields_read_by(
+    method: MethodName, allocation: str = "auto", prior: MethodName | None = None
+) -> frozenset[str]:
     """Return the dotted names of all fields that some stage of a method reads."""
     names: set[str] = set()
     fields = _flatten(PruningConfig().model_dump(mode="json"))
-    for stage in STAGES_OF_METHOD[method]:
-        names.update(_read_fields(fields, STAGES[stage]))
+    scoring = scoring_of(method, prior)
+    for stage in stages_of(method, allocation, prior):
+        names.update(_read_fields(fields, _spec_of(scoring, stage)))
+    if scoring is None:
+        names -= {"importance.allocation", "gates.prior_sharpness"}
     return frozenset(names)
+
+
+def _spec_of(scoring: MethodName | None, stage: str) -> StageSpec:
+    spec = STAGES[stage]
+    if scoring is None:
+        return spec
+    return replace(spec, reads=_READ_LESS.get((scoring, stage), spec.reads))
 
 
 def _read_fields(fields: Mapping[str, Any], spec: StageSpec) -> dict[str, Any]:
@@ -199,8 +303,17 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _content_fields(config: PruningConfig) -> dict[str, Any]:
-    """Return the flat fields with paths replaced by what lies there."""
+    """Return the flat fields with paths replaced by what lies there, and with one spelling for equal runs."""
     fields = _flatten(config.model_dump(mode="json"))
+    scoring = scoring_of(config.method, config.gates.prior)
+    fields["scoring"] = scoring
+    fields["importance.allocation"] = allocation_of(scoring, config.importance.allocation)
+    if config.gates.prior is None:
+        fields["gates.prior_sharpness"] = None
+    if config.gates.budget_term == "exact":
+        fields |= dict.fromkeys(_OF_BUDGET_TERMS)
+    if not config.recovery.reconstruct:
+        fields["recovery.num_images"] = None
     checkpoint = config.architecture.checkpoint
     if checkpoint is not None:
         fields["architecture.checkpoint"] = _digest_checkpoint(checkpoint)
@@ -212,7 +325,9 @@ def _content_fields(config: PruningConfig) -> dict[str, Any]:
     if function and module != "torchvision":
         fields["architecture.source"] = _digest_module(module)
     added = ADDED_SINCE_FIRST_KEYS
-    return {name: value for name, value in fields.items() if name not in added or value != added[name]}
+    return {
+        name: value for name, value in fields.items() if name not in added or value not in (None, added[name])
+    }
 
 
 def _digest(values: Mapping[str, Any]) -> str:

@@ -59,6 +59,9 @@ class PruningBackend(Protocol):
             PrunefrontError: What a user must mend before anything can run.
         """
 
+    def sweep(self) -> None:
+        """Remove what killed processes left half-written; others may be at work."""
+
     def plan(self, config: PruningConfig) -> TrialPlan:
         """Work out a configuration's key and shared stages, without running anything."""
 

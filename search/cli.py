@@ -46,6 +46,7 @@ RESULTS = Path("results")
 @app.command()
 def check(spec: Spec, overrides: Overrides = None) -> None:
     """Does the network prune safely?"""
+    _read_first(spec, overrides)
     from search.commands.check import check_spec
 
     check_spec(spec, overrides or [])
@@ -54,6 +55,7 @@ def check(spec: Spec, overrides: Overrides = None) -> None:
 @app.command()
 def plan(spec: Spec, overrides: Overrides = None) -> None:
     """What would run, and what cannot be met."""
+    _read_first(spec, overrides)
     from search.commands.plan import show_plan
 
     show_plan(spec, overrides or [])
@@ -86,6 +88,7 @@ def latency(
 @app.command()
 def launch(spec: Spec, overrides: Overrides = None) -> None:
     """Run a search to its end."""
+    _read_first(spec, overrides)
     from search.commands.launch import launch_study
 
     launch_study(spec, overrides or [])
@@ -173,6 +176,13 @@ def ui(
     from search.commands.ui import serve_ui
 
     serve_ui(storage, port)
+
+
+def _read_first(spec: Path, overrides: list[str] | None) -> None:
+    """Have mistakes in a spec answered at once, before torch and Ray are loaded."""
+    from search.spec import load_spec
+
+    load_spec(spec, overrides or [])
 
 
 def main() -> None:

@@ -50,7 +50,13 @@ class SearchOutcome:
 
 
 def run_search(
-    spec: SearchSpec, folder: StudyFolder, *, resume: bool, console: Console, backend: str = STAGES_BACKEND
+    spec: SearchSpec,
+    folder: StudyFolder,
+    *,
+    resume: bool,
+    console: Console,
+    prepare: Callable[[], object] = lambda: None,
+    backend: str = STAGES_BACKEND,
 ) -> SearchOutcome:
     """Run a search, or what is left of one, to its end.
 
@@ -59,6 +65,7 @@ def run_search(
         folder: Where the study lies, or will.
         resume: Whether the study is there already.
         console: Shows progress.
+        prepare: Called in another thread while Ray starts; what it raises ends the search before it began.
         backend: ``module:function`` that makes the pruning backend, here and in workers.
 
     Raises:
@@ -79,7 +86,7 @@ def run_search(
         else:
             folder.check_new()
         # Loading data and libraries takes as long as starting Ray, so both happen at once.
-        facts = stack.enter_context(ThreadPoolExecutor(1)).submit(_describe, spec, settings)
+        facts = stack.enter_context(ThreadPoolExecutor(1)).submit(_describe, spec, settings, prepare)
         scratch = stack.enter_context(
             local_ray(
                 num_cpus=slots * spec.resources.cpus_per_trial,
@@ -100,7 +107,7 @@ def run_search(
             console=console,
         )
         _say(console, f"{spec.study}: up to {spec.limits.trials} trials, {slots} at once; in {folder.path}")
-        timing, num_untracked = _run(session, spec, slots, settings, scratch, started_at)
+        timing, num_untracked = _run(session, spec, slots, settings, scratch, started_at, console)
     return _outcome(read_study(folder), timing, num_untracked, session.tracking_problem, console)
 
 
@@ -111,6 +118,7 @@ def _run(
     settings: BackendSettings,
     scratch: Path,
     started_at: float,
+    console: Console,
 ) -> tuple[Timing, int]:
     searcher = RaySearcher(session.proposer, settings, slots=slots, folder=scratch)
     reason = FAILED
@@ -124,11 +132,12 @@ def _run(
                     slots=slots,
                     resources={"cpu": spec.resources.cpus_per_trial, "gpu": spec.resources.gpus_per_trial},
                     folder=scratch,
-                    on_step=_all(interrupts.check, searcher.look_ahead),
+                    on_step=_all(interrupts.check, searcher.check, searcher.look_ahead),
                 )
         reason = FINISHED
     except KeyboardInterrupt:
         reason = INTERRUPTED
+        _say(console, "stopping the workers and finishing MLflow ... (Ctrl-C again: at once)")
         raise
     except Exception:
         if searcher.error is not None:
@@ -175,8 +184,11 @@ def _say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _describe(spec: SearchSpec, settings: BackendSettings) -> Facts:
-    return load_backend(settings).describe(spec.run)
+def _describe(spec: SearchSpec, settings: BackendSettings, prepare: Callable[[], object]) -> Facts:
+    prepare()
+    backend = load_backend(settings)
+    backend.sweep()
+    return backend.describe(spec.run)
 
 
 def _backend_settings(spec: SearchSpec, folder: StudyFolder, backend: str) -> BackendSettings:

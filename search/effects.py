@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from optuna.distributions import CategoricalDistribution
 
 from pruning_core.config import MethodName
@@ -18,8 +20,14 @@ def check_effects(spec: SearchSpec) -> None:
     Raises:
         InvalidSettingsError: Names the field and the methods.
     """
-    methods = _methods_of(spec)
-    read = frozenset[str]().union(*(fields_read_by(method) for method in methods))
+    methods = [MethodName(name) for name in _choices(spec, "method", spec.run.method)]
+    allocations = _choices(spec, "importance.allocation", spec.run.importance.allocation)
+    priors = [
+        MethodName(name) if name else None for name in _choices(spec, "gates.prior", spec.run.gates.prior)
+    ]
+    read = frozenset[str]().union(
+        *(fields_read_by(*found) for found in itertools.product(methods, allocations, priors))
+    )
     for name in spec.search:
         if name not in read and name != "method":
             raise InvalidSettingsError(
@@ -28,8 +36,9 @@ def check_effects(spec: SearchSpec) -> None:
             )
 
 
-def _methods_of(spec: SearchSpec) -> list[MethodName]:
-    varied = spec.space.distributions.get("method")
+def _choices(spec: SearchSpec, name: str, fixed: str | None) -> list[str]:
+    """Return all values that a field takes in a search; empty stands for none."""
+    varied = spec.space.distributions.get(name)
     if isinstance(varied, CategoricalDistribution):
-        return [MethodName(str(choice)) for choice in varied.choices]
-    return [spec.run.method]
+        return [str(choice or "") for choice in varied.choices]
+    return [fixed or ""]

@@ -13,18 +13,16 @@ from search.text_tables import table_lines
 
 __all__ = ["accuracy_with_interval", "front_lines"]
 
-_OPTIONAL = {
-    "activation_memory": "memory",
-    "latency_ms": "latency",
-}  # shown where a network of the front has it
-_HEADER = ("trial", "accuracy", "95% interval", "FLOPs (MACs)", "kept", "params", "kept", "explanations")
+_OPTIONAL = {"activation_memory": "memory", "latency_ms": "latency"}
+"""Columns that are shown where a network of the front has them."""
+_HEADER = ("trial", "accuracy", "95% interval", "FLOPs (MACs)", "kept", "params", "kept", "overlap")
 
 
 def front_lines(front: StudyFront) -> list[str]:
     """Return the front as a table, most MACs first, below the dense network it was cut from.
 
-    Accuracies are of validation images; ``explanations`` is the soft overlap of saliency masks with the dense
-    network's.
+    Accuracies are of validation images; ``overlap`` is the soft overlap of saliency masks with the dense network's.
+    No line is longer than a terminal of 80 columns, unless memory and latency are shown.
     """
     rows = front_rows(front)
     if not rows:
@@ -46,7 +44,12 @@ def front_lines(front: StudyFront) -> list[str]:
     header = (*_HEADER, *(_OPTIONAL[name] for name in optional))
     table = table_lines(header, [*dense, *((*_row(row), *_costs(row, optional)) for row in rows)])
     images = counted(rows[0].num_images, "validation image")
-    return [*table, f"{counted(len(rows), 'network')} on the front; accuracy on {images}"]
+    has_overlap = any(row.explanation_similarity is not None for row in rows)
+    return [
+        *table,
+        f"{counted(len(rows), 'network')} on the front; accuracy on {images}",
+        *(["overlap: of the explanations with those of the dense network"] if has_overlap else []),
+    ]
 
 
 def accuracy_with_interval(num_correct: int, num_images: int) -> str:

@@ -24,6 +24,7 @@ from search.work_items import ItemKind, WorkItem
 __all__ = ["LiveProgress", "PlainProgress", "SearchProgress", "SearchState", "make_progress"]
 
 _REFRESHES_PER_S = 2
+_SHORTEST_BAR, _LONGEST_BAR = 5, 30  # columns
 
 
 class SearchState:
@@ -48,7 +49,10 @@ class SearchState:
 
     def add(self, record: TrialRecord) -> None:
         """Take in a finished trial."""
-        self.study = self.study.model_copy(update={"records": (*self.study.records, record)})
+        updated_at = max(self.study.updated_at, record.finished_at or 0.0)
+        self.study = self.study.model_copy(
+            update={"records": (*self.study.records, record), "updated_at": updated_at}
+        )
 
     def count(self, status: TrialStatus) -> int:
         """Return how many trials ended so."""
@@ -115,8 +119,9 @@ class SearchProgress(Protocol):
 
 
 def make_progress(state: SearchState, console: Console) -> SearchProgress:
-    """Return a live view if a person watches, and plain lines if not."""
-    return LiveProgress(state, console) if console.is_terminal else PlainProgress(state, console)
+    """Return a live view where one can be redrawn, and plain lines in pipes and on dumb terminals."""
+    is_live = console.is_terminal and not console.is_dumb_terminal
+    return LiveProgress(state, console) if is_live else PlainProgress(state, console)
 
 
 class PlainProgress(AbstractContextManager["PlainProgress"]):
@@ -156,6 +161,7 @@ class LiveProgress(AbstractContextManager["LiveProgress"]):
 
     def __init__(self, state: SearchState, console: Console) -> None:
         self._state = state
+        self._console = console
         self._front: Sequence[str] = front_lines(find_front(state.study))
         self._live = Live(
             console=console,
@@ -195,14 +201,16 @@ class LiveProgress(AbstractContextManager["LiveProgress"]):
     def _draw(self) -> RenderableType:
         state = self._state
         head = Table.grid(padding=(0, 2))
-        bar = ProgressBar(total=state.limit, completed=min(state.num_done, state.limit), width=30)
-        head.add_row(Text(state.study.study, style="bold"), bar, state.summary(), duration(state.elapsed_s))
+        summary, elapsed = state.summary(), duration(state.elapsed_s)
+        rest = len(state.study.study) + len(summary) + len(elapsed) + 6  # and the gaps between the four
+        width = max(_SHORTEST_BAR, min(_LONGEST_BAR, self._console.width - rest))
+        bar = ProgressBar(total=state.limit, completed=min(state.num_done, state.limit), width=width)
+        head.add_row(Text(state.study.study, style="bold"), bar, summary, elapsed)
         running = ", ".join(
             f"{item} ({duration(time.time() - since)})" for item, since in list(state.running.items())
         )
-        return Group(
-            head, Text(f"running: {running or 'workers are starting'}"), Text("\n".join(["", *self._front]))
-        )
+        front = Text("\n".join(["", *self._front]), no_wrap=True, overflow="ellipsis")
+        return Group(head, Text(f"running: {running or 'workers are starting'}"), front)
 
 
 def trial_text(record: TrialRecord) -> str:

@@ -22,7 +22,8 @@ __all__ = ["RaySearcher"]
 class RaySearcher(Searcher):
     """Hands out work items and takes in their outcomes.
 
-    Ray wraps what is raised in its callbacks; ``error`` keeps the first as it was.
+    Ray wraps what is raised in its callbacks, or takes it for a failed trial and goes on; ``error`` keeps the first
+    as it was, and `check` raises it where Ray lets it through.
 
     Args:
         proposer: Decides what runs next.
@@ -67,6 +68,11 @@ class RaySearcher(Searcher):
         outcome = _lost(handed_out_at) if error or result is None else unpack_outcome(result)
         with self._remembering_errors():
             self._proposer.finish_item(item, outcome)
+
+    def check(self) -> None:
+        """Raise what went wrong in a callback."""
+        if self.error is not None:
+            raise self.error
 
     def look_ahead(self) -> None:
         """Use the time in which workers start to propose what they will run; does nothing before or after."""

@@ -31,6 +31,7 @@ _DRIVER_ENVIRONMENT = {
     "RAY_prestart_worker_first_driver": "0",  # Tune's workers have another environment, so these would be wasted
     "RAY_enable_worker_prestart": "0",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "5",  # agents of a killed driver go after this, not after a minute
+    "RAY_worker_niceness": "0",  # workers are as nice as the command; Ray would have them starve beside other work
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from pruning_core.config import PositiveFloat, PositiveInt, Settings
+from pruning_core.setting_types import PositiveFloat, PositiveInt, Settings
 from search.samplers import SAMPLERS
 
 __all__ = [

@@ -21,12 +21,11 @@ __all__ = ["StagesBackend", "create_backend"]
 
 
 class StagesBackend:
-    """Runs stages on one device; each data set and each preflight is computed once per process."""
+    """Runs stages on one device; each data set is loaded, and each network traced, once per process."""
 
     def __init__(self, settings: BackendSettings) -> None:
         self._device = settings.device
         self._store = ArtifactStore(Path(settings.artifacts))
-        self._checked: set[str] = set()
 
     def describe(self, config: PruningConfig) -> Facts:
         """Say what the data and the dense network are."""
@@ -48,6 +47,10 @@ class StagesBackend:
             "num_channels": found.num_channels,
         }
 
+    def sweep(self) -> None:
+        """Sweep the artifact store."""
+        self._store.sweep()
+
     def plan(self, config: PruningConfig) -> TrialPlan:
         """Take the stage keys of a run."""
         plan = plan_run(config, _load_data(config.dataset).fingerprint)
@@ -63,13 +66,7 @@ class StagesBackend:
 
     def check(self, config: PruningConfig) -> None:
         """Compare the budgets with what the narrowest network reaches."""
-        # Trials differ in much that feasibility does not depend on: the network is traced once per set of budgets.
-        about = config.model_dump_json(
-            include={"architecture", "dataset", "channels", "budgets", "latency_table", "method"}
-        )
-        if about not in self._checked:
-            preflight(config, _load_data(config.dataset))
-            self._checked.add(about)
+        preflight(config, _load_data(config.dataset))
 
     def has_artifact(self, key: str) -> bool:
         """Look into the artifact store."""

@@ -12,7 +12,7 @@ from search.spec import SearchSpec, load_spec
 from search.study import AskedTrial, StudySnapshot, read_snapshot
 from search.study_folder import StudyFolder
 
-__all__ = ["combine_records", "read_study"]
+__all__ = ["combine_records", "read_mlflow_runs", "read_study"]
 
 
 def read_study(folder: StudyFolder) -> StudyRecords:
@@ -31,7 +31,7 @@ def read_study(folder: StudyFolder) -> StudyRecords:
         spec,
         _with_defaults(folder, snapshot),
         [*snapshot.records, *running],
-        runs=_read_runs(folder),
+        runs=read_mlflow_runs(folder),
     )
 
 
@@ -90,7 +90,8 @@ def _with_defaults(folder: StudyFolder, snapshot: StudySnapshot) -> Mapping[str,
     return {"created_at": launched_at, "version": version("prunefront"), "machine": {}, **snapshot.attributes}
 
 
-def _read_runs(folder: StudyFolder) -> Mapping[str, Any]:
+def read_mlflow_runs(folder: StudyFolder) -> Mapping[str, Any]:
+    """Return which MLflow runs belong to the study, as `MlflowProjection` wrote it; empty if it has not."""
     try:
         content: Mapping[str, Any] = json.loads(folder.mlflow_runs_path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.tracking import MlflowClient
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
+from pruning_core.errors import StorageError
 from reports.fronts import find_front, front_ranks, hypervolume, is_ranked
 from reports.records import (
     RECORD_FILE,
@@ -30,6 +31,7 @@ from reports.records import (
     to_tags,
 )
 from search.disk import write_whole
+from search.mlflow_store import SQLITE, create_database
 from search.spec import load_spec
 from search.study import read_snapshot
 from search.study_folder import StudyFolder
@@ -45,6 +47,13 @@ _RUN_STATUS = {
     TrialStatus.STOPPED: "KILLED",
     TrialStatus.INFEASIBLE: "KILLED",
 }
+_DESCRIPTION = """\
+A search for slimmer networks; each child run is one. The report is among the artifacts.
+
+- on the front: ``tags.`pareto.front` = 'true'``; the next front behind it: ``tags.`pareto.rank` = '2'``
+- accuracies are of validation images; `macs` are the multiply-accumulates of one image; shares are kept / dense
+- a child's parameters are what varied; its artifact `record.json` holds everything
+"""
 _MAX_BATCH = 900  # MLflow takes at most 1000 values in one call
 
 
@@ -67,6 +76,8 @@ class MlflowProjection:
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
         self._address = address
+        if address.uri.startswith(SQLITE):
+            create_database(Path(address.uri.removeprefix(SQLITE)))
         self._client = MlflowClient(tracking_uri=address.uri)
         self._experiment_id = self._find_experiment()
         self._parent_id = self._find_parent(tags)
@@ -122,8 +133,13 @@ class MlflowProjection:
         if run is None:
             run = self._client.create_run(
                 self._experiment_id,
+                start_time=_milliseconds(self._address.created_at),
                 run_name=self._address.study,
-                tags={_STUDY_ID: self._address.study_id, **{name: str(tag) for name, tag in tags.items()}},
+                tags={
+                    _STUDY_ID: self._address.study_id,
+                    MLFLOW_RUN_NOTE: _DESCRIPTION,
+                    **{name: str(tag) for name, tag in tags.items()},
+                },
             )
         return str(run.info.run_id)
 
@@ -202,7 +218,12 @@ class MlflowProjection:
         is_web = self._address.uri.startswith(("http://", "https://"))
         base = f"{self._address.uri.rstrip('/')}/#/experiments/{self._experiment_id}/runs" if is_web else None
         runs = {str(record.number): self._children[record.trial_key].run_id for record in finished}
-        content = {"parent": self._parent_id, "url_base": base, "runs": runs}
+        content = {
+            "experiment": self._experiment_id,
+            "parent": self._parent_id,
+            "url_base": base,
+            "runs": runs,
+        }
         write_whole(self._address.runs_path, json.dumps(content, indent=1))
 
 
@@ -212,10 +233,15 @@ def log_report(folder: StudyFolder, paths: Sequence[Path]) -> str:
     Trials are left alone: another process may be writing them.
 
     Raises:
-        StorageError: There is no such study.
+        StorageError: There is no such study, or its driver was killed before it began.
     """
     folder.check_existing()
     attributes = read_snapshot(folder).attributes
+    if not {"id", "created_at", "facts"} <= attributes.keys():
+        raise StorageError(
+            f"a study must have begun to be in MLflow, but {folder.study!r} has not; "
+            f"type `prunefront resume {folder.study}`"
+        )
     address = address_of(load_spec(folder.spec_path), folder, attributes)
     projection = MlflowProjection(address, attributes["facts"])
     projection.log_files(paths, "report")

@@ -19,7 +19,7 @@ from reports.records import StudyRecords
 from search.spec import SearchSpec
 from search.study_folder import StudyFolder
 
-__all__ = ["Projection", "StudyAddress", "TrackingWriter", "address_of", "open_projection"]
+__all__ = ["Projection", "StudyAddress", "TrackingWriter", "address_of", "open_projection", "quieten_mlflow"]
 
 _LONGEST_DELAY_S = 30.0
 
@@ -36,14 +36,15 @@ class StudyAddress:
     """Where a study's MLflow runs go.
 
     ``uri``: MLflow's tracking address. ``files_uri``: where files of runs lie; None: MLflow's server knows.
-    ``study_id``: tells this study from another of the same name. ``runs_path``: file that gets the ids of the runs,
-    for links in reports.
+    ``study_id``: tells this study from another of the same name. ``created_at``: in unix seconds.
+    ``runs_path``: file that gets the ids of the runs, for links in reports.
     """
 
     uri: str
     files_uri: str | None
     study: str
     study_id: str
+    created_at: float
     runs_path: Path
 
 
@@ -66,8 +67,15 @@ def address_of(spec: SearchSpec, folder: StudyFolder, attributes: Mapping[str, A
         files_uri=None if external else folder.mlflow_files_uri,
         study=spec.study,
         study_id=attributes["id"],
+        created_at=attributes["created_at"],
         runs_path=folder.mlflow_runs_path,
     )
+
+
+def quieten_mlflow() -> None:
+    """Set what MLflow reads when it is imported, unless the user has; call it before."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
 
 
 def open_projection(address: StudyAddress, facts: Mapping[str, object]) -> Projection:
@@ -77,8 +85,7 @@ def open_projection(address: StudyAddress, facts: Mapping[str, object]) -> Proje
         address: Where to.
         facts: About the data and the dense network: tags of the parent run.
     """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    quieten_mlflow()
     from search.tracking import MlflowProjection
 
     return MlflowProjection(address, facts)

@@ -8,8 +8,18 @@ from pruning_core.channels.latency_cost import latency_by_table
 from pruning_core.channels.layout import Layout, slim_layout
 from pruning_core.channels.projection import project
 from pruning_core.channels.removal import apply_layout, remove_channels
-from pruning_core.channels.rounding import allowed_widths, minimum_widths, rounding_step
-from pruning_core.channels.run_cost import build_run_cost_model, count_run_cost, run_resources
+from pruning_core.channels.rounding import (
+    allowed_widths,
+    minimum_widths,
+    nearest_allowed_width,
+    rounding_step,
+)
+from pruning_core.channels.run_cost import (
+    build_run_cost_model,
+    count_run_cost,
+    run_latency_table,
+    run_resources,
+)
 from pruning_core.channels.structures import (
     ChannelGraph,
     ChannelGroup,
@@ -56,9 +66,11 @@ __all__ = [
     "latency_by_table",
     "minimum_cost",
     "minimum_widths",
+    "nearest_allowed_width",
     "project",
     "remove_channels",
     "rounding_step",
+    "run_latency_table",
     "run_resources",
     "slim_layout",
     "uniform_widths",

@@ -18,7 +18,7 @@ from pruning_core.budgets import Resource
 from pruning_core.channels.cost_model import CostModel
 from pruning_core.channels.feasibility import check_feasible, within_limits
 from pruning_core.channels.resource_costs import Counts
-from pruning_core.channels.rounding import allowed_widths
+from pruning_core.channels.rounding import allowed_widths, nearest_allowed_width
 from pruning_core.channels.structures import ChannelGraph, ChannelSelection, check_group_names
 from pruning_core.config import ChannelsConfig
 from pruning_core.errors import InvalidSettingsError
@@ -82,7 +82,11 @@ class _Ladder:
         self.model = model
         self.rungs = [allowed_widths(size, channels) for size in model.sizes]
         self.rung_G = np.array(
-            [_nearest(rungs, width) for rungs, width in zip(self.rungs, wished, strict=True)], dtype=np.int64
+            [
+                rungs.index(nearest_allowed_width(rungs, width))
+                for rungs, width in zip(self.rungs, wished, strict=True)
+            ],
+            dtype=np.int64,
         )
         self.top_G = np.array([len(rungs) - 1 for rungs in self.rungs], dtype=np.int64)
         self.widths_G = np.array(
@@ -182,8 +186,3 @@ def _running_total(scores_C: Tensor, order: Sequence[int]) -> Values:
     """Return the summed score of the best k channels, for k = 0, 1, ..."""
     ranked = scores_C.detach().cpu().double().numpy()[np.array(order, dtype=np.int64)]
     return np.concatenate([np.zeros(1), np.cumsum(ranked)])
-
-
-def _nearest(rungs: Sequence[int], width: int) -> int:
-    """Return the index of the allowed width nearest to a wished one; the larger of two equally near."""
-    return min(range(len(rungs)), key=lambda rung: (abs(rungs[rung] - width), -rungs[rung]))

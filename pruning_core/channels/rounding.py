@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pruning_core.channels.structures import ChannelGraph
@@ -23,6 +24,11 @@ def allowed_widths(num_channels: int, channels: ChannelsConfig) -> tuple[int, ..
     step = rounding_step(num_channels, channels.round_to)
     first = -(-max(channels.min_channels, step) // step) * step  # the floor, rounded up
     return (*range(first, num_channels, step), num_channels)
+
+
+def nearest_allowed_width(allowed: Sequence[int], width: int) -> int:
+    """Return the allowed width nearest to a wished one; the larger of two equally near."""
+    return min(allowed, key=lambda candidate: (abs(candidate - width), -candidate))
 
 
 def minimum_widths(graph: ChannelGraph, channels: ChannelsConfig) -> dict[str, int]:

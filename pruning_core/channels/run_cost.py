@@ -28,7 +28,7 @@ def build_run_cost_model(
         UnsupportedNetworkError: As of ``build_cost_model``.
         InvalidSettingsError: There is a budget on latency, but no table that covers the network.
     """
-    return build_cost_model(network, graph, input_shape, run_resources(config), _table(config))
+    return build_cost_model(network, graph, input_shape, run_resources(config), run_latency_table(config))
 
 
 def count_run_cost(
@@ -47,11 +47,16 @@ def count_run_cost(
     amounts = {resource: counted[resource] for resource in COUNTED_ALWAYS}
     if Resource.ACTIVATION_MEMORY in run_resources(config):
         amounts[Resource.ACTIVATION_MEMORY] = count_activation_memory(network, input_shape)
-    table = _table(config)
+    table = run_latency_table(config)
     if table is not None:
         amounts[Resource.LATENCY] = latency_by_table(network, input_shape, table, dense)
     return Cost.of(amounts)
 
 
-def _table(config: PruningConfig) -> LatencyTable | None:
+def run_latency_table(config: PruningConfig) -> LatencyTable | None:
+    """Return the table that a run's latency is looked up in; None without a budget on latency.
+
+    Raises:
+        InvalidSettingsError: There is a budget on latency, but no readable table.
+    """
     return read_latency_table(config.latency_table) if config.budgets.latency_ms is not None else None

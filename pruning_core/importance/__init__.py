@@ -8,14 +8,28 @@ from pruning_core.importance.class_coverage import (
     measure_class_profiles,
     report_class_coverage,
 )
+from pruning_core.importance.group_norms import GroupNormImportance, LampImportance
+from pruning_core.importance.norm_scale import NormScaleImportance
 from pruning_core.importance.protocols import FilterImportance, ImportanceContext
 from pruning_core.importance.sensitivity import measure_sensitivities
 from pruning_core.importance.task_inspired import TaskInspiredImportance
-from pruning_core.importance.weights_only import L1Importance, RandomImportance
+from pruning_core.importance.taylor import TaylorImportance
+from pruning_core.importance.weights_only import (
+    GeometricMedianImportance,
+    L1Importance,
+    L2Importance,
+    RandomImportance,
+)
 
 IMPORTANCES: dict[str, FilterImportance] = {
     "random": RandomImportance(),
     "l1": L1Importance(),
+    "l2": L2Importance(),
+    "fpgm": GeometricMedianImportance(),
+    "bn_scale": NormScaleImportance(),
+    "lamp": LampImportance(),
+    "group_norm": GroupNormImportance(),
+    "taylor": TaylorImportance(),
     "task_inspired": TaskInspiredImportance(),
 }
 

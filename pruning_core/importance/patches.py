@@ -96,6 +96,10 @@ class PatchSampler:
 
     def observe(self, inputs: Tensor, labels_N: Tensor, first_image: int) -> None:  # noqa: ARG002
         """Collect the sampled windows of one batch."""
+        self._parts.append(self.sample(inputs, first_image))
+
+    def sample(self, inputs: Tensor, first_image: int) -> Tensor:
+        """Return the sampled windows of one batch, ``(M, C, O)``, without collecting them."""
         padded = self._window.pad(inputs if inputs.ndim == 4 else inputs[:, :, None, None])
         height, width = self._window.num_outputs(padded.shape[2:])
         chosen_M = self._chosen(height * width, first_image, len(inputs)).to(inputs.device)
@@ -103,7 +107,7 @@ class PatchSampler:
         rows = self._reads(pixel_M // width, dim=0)
         columns = self._reads(pixel_M % width, dim=1)
         window = padded[image_M[:, None, None], :, rows[:, :, None], columns[:, None, :]]  # (M, kh, kw, in)
-        self._parts.append(_pick_channels(window.permute(0, 3, 1, 2).flatten(2), self._positions_CS))
+        return _pick_channels(window.permute(0, 3, 1, 2).flatten(2), self._positions_CS)
 
     def patches(self) -> Tensor:
         """Return what was collected, ``(M, C, O)``."""

@@ -75,7 +75,7 @@ def find_read_points(context: ImportanceContext) -> NetworkReads:
         _read_point(context.network, group.name, use, trace)
         for group in context.graph.groups
         for use in group.uses
-        if use.role is Role.CONSUMES and use.layer not in context.graph.taps
+        if use.role is Role.CONSUMES
     ]
     unread = {group.name for group in context.graph.groups} - {point.group for point in points}
     if unread:

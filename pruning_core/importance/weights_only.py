@@ -1,14 +1,18 @@
-"""Importances that look at no image: chance, and the size of the weights."""
+"""Importances that look at no image: chance, and the size of a channel's own filters.
+
+Shape suffixes used in this file:
+    C  channels of the group
+    F  weights per channel
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from pruning_core.channels.structures import ChannelGroup, ChannelUse, Role
-from pruning_core.errors import UnsupportedNetworkError
+from pruning_core.importance.layer_weights import filters_of
 from pruning_core.importance.protocols import FilterImportance, ImportanceContext
 
 
@@ -33,28 +37,57 @@ class L1Importance:
 
     def score(self, context: ImportanceContext) -> dict[str, Tensor]:
         """Read the scores off the weights."""
-        return {group.name: _sum_of_filter_sizes(context.network, group) for group in context.graph.groups}
+        return {
+            group.name: _total([f_CF.abs().mean(dim=1) for f_CF in filters_of(context.network, group)])
+            for group in context.graph.groups
+        }
 
 
-def _sum_of_filter_sizes(network: nn.Module, group: ChannelGroup) -> Tensor:
-    total_C = torch.zeros(group.num_channels, dtype=torch.float64)
-    for use in group.uses:
-        if use.role is Role.PRODUCES:
-            total_C += _filter_sizes(network, use)
-    return total_C
+class L2Importance:
+    """Root mean square weight of a channel's filter, summed over the layers that produce the channel.
+
+    References:
+        Y. He, G. Kang, X. Dong, Y. Fu, Y. Yang. Soft Filter Pruning for Accelerating Deep Convolutional Neural
+            Networks. IJCAI 2018.
+    """
+
+    def score(self, context: ImportanceContext) -> dict[str, Tensor]:
+        """Read the scores off the weights."""
+        return {
+            group.name: _total(
+                [f_CF.square().mean(dim=1).sqrt() for f_CF in filters_of(context.network, group)]
+            )
+            for group in context.graph.groups
+        }
 
 
-def _filter_sizes(network: nn.Module, use: ChannelUse) -> Tensor:
-    layer = network.get_submodule(use.layer)
-    if not isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)):
-        raise UnsupportedNetworkError(
-            f"channels must be produced by a convolution or linear layer to be rated by their weights, "
-            f"but layer {use.layer!r} is a {type(layer).__name__}"
-        )
-    size_O = layer.weight.detach().double().abs().flatten(start_dim=1).mean(dim=1).cpu()
-    return torch.stack([size_O[list(positions)].mean() for positions in use.positions])
+class GeometricMedianImportance:
+    """Mean Euclidean distance of a channel's filter to the other filters of its group: the nearest to their geometric
+    median goes first, because the others can stand in for it.
+
+    The filters of all layers that produce the channel count as one long filter; the paper prunes no coupled layers.
+
+    References:
+        Y. He, P. Liu, Z. Wang, Z. Hu, Y. Yang. Filter Pruning via Geometric Median for Deep Convolutional Neural
+            Networks Acceleration. CVPR 2019.
+    """
+
+    def score(self, context: ImportanceContext) -> dict[str, Tensor]:
+        """Read the scores off the weights."""
+        scores: dict[str, Tensor] = {}
+        for group in context.graph.groups:
+            filters_CF = torch.cat(filters_of(context.network, group), dim=1)
+            distance_CC = torch.cdist(filters_CF, filters_CF)
+            scores[group.name] = distance_CC.sum(dim=1) / max(1, len(filters_CF) - 1)
+        return scores
+
+
+def _total(sizes: list[Tensor]) -> Tensor:
+    return torch.stack(sizes).sum(dim=0)
 
 
 if TYPE_CHECKING:
     _random: FilterImportance = RandomImportance()
     _l1: FilterImportance = L1Importance()
+    _l2: FilterImportance = L2Importance()
+    _median: FilterImportance = GeometricMedianImportance()

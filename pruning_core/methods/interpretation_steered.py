@@ -1,4 +1,4 @@
-"""Method ``interpretation_steered``: gates learned on the frozen network so that its explanations stay where they were.
+"""Method ``interpretation_steered``: gates learned so that the network's explanations stay where they were.
 
 After Ganjdanesh et al., ECCV 2022; departures are listed in ``pruning_core/gating/steering.py``.
 """
@@ -9,12 +9,15 @@ from dataclasses import asdict
 
 from pruning_core.channels import check_feasible
 from pruning_core.errors import InvalidSettingsError
-from pruning_core.gating.steering import SteeringProblem, steer_gates
+from pruning_core.gating.gated_network import SteeringProblem
+from pruning_core.gating.steering import steer_gates
+from pruning_core.methods.gate_prior import prior_logits
+from pruning_core.methods.global_threshold import widths_above_threshold
 from pruning_core.methods.protocols import ChannelProposal, MethodContext
 
 
 def propose_interpretation_steered(context: MethodContext) -> ChannelProposal:
-    """Learn gates; a channel's score is how open its gate ended, and groups keep as many as ended open.
+    """Learn gates; a channel's score is how open its gate ended, and the most open ones that meet the budgets stay.
 
     Raises:
         InfeasibleBudgetsError: Not even the narrowest allowed network meets the limits.
@@ -41,11 +44,15 @@ def propose_interpretation_steered(context: MethodContext) -> ChannelProposal:
         config.gates,
         config.loss_weights,
         seed=config.seed,
+        prior=None if config.gates.prior is None else prior_logits(context, config.gates.prior),
         device=context.device,
         report=lambda done, total: context.report("steer", done, total),
     )
     return ChannelProposal(
         scores=learned.open_probability,
-        widths={name: int((open_C > 0.5).sum()) for name, open_C in learned.open_probability.items()},
+        widths=widths_above_threshold(
+            context.cost_model, learned.open_probability, context.limits, config.channels
+        ),
         facts={"history": [asdict(terms) for terms in learned.history]},
+        weights=learned.weights,
     )

@@ -17,7 +17,7 @@ from pruning_core.importance import ImportanceContext
 from pruning_core.progress import ProgressReporter, report_nothing
 
 if TYPE_CHECKING:
-    from pruning_core.gating.steering import SteeringSet
+    from pruning_core.gating.steering_batches import SteeringSet
     from pruning_core.saliency import SaliencySelector
 
 
@@ -28,11 +28,13 @@ class ChannelProposal:
     ``scores``: per group one finite number >= 0 per channel, higher stays. They are comparable between groups: the
     projection gives up the lowest first and takes the highest back first. ``widths``: kept channels per group; they
     may miss the budgets a little on either side. ``facts``: what the method wants kept, as JSON can hold it.
+    ``weights``: state of the dense-shaped network to remove channels from, where the method trained it along.
     """
 
     scores: Mapping[str, Tensor]
     widths: Mapping[str, int]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, Tensor] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -29,10 +29,13 @@ from pruning_core.saliency.tap_reader import TapReader
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Explanation:
-    """What a network says of a batch: its ``logits_NC``, and ``raw_NKP``, the selector's raw numbers."""
+    """What a network says of a batch: its ``logits_NC``; ``raw_NKP``, the selector's raw numbers; ``maps_NCHW``, what
+    the selector saw.
+    """
 
     logits_NC: Tensor
     raw_NKP: Tensor
+    maps_NCHW: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -74,7 +77,7 @@ def explain(
         maps = tuple(see_map(tap.layer, tapped) for tap, tapped in zip(selector.taps, maps, strict=True))
     if classes_N is None:
         classes_N = logits_NC.argmax(dim=1)
-    return Explanation(logits_NC=logits_NC, raw_NKP=selector(maps, classes_N))
+    return Explanation(logits_NC=logits_NC, raw_NKP=selector(maps, classes_N), maps_NCHW=tuple(maps))
 
 
 @torch.no_grad()
@@ -90,9 +93,11 @@ def dense_explanations(
     """Explain every image of a set once, each for the class that the dense network predicts."""
     dense, explainer = frozen_copy(dense, device), _frozen_selector(selector, device)
     batches = iterate_batches(images, normalisation, batch_size=batch_size, device=device)
-    explained = [explain(dense, explainer, batch.images_NCHW) for batch in batches]
-    logits_NC = torch.cat([batch.logits_NC for batch in explained]).cpu()
-    raw_NKP = torch.cat([batch.raw_NKP for batch in explained]).cpu()
+    answers = []
+    for batch in batches:
+        explained = explain(dense, explainer, batch.images_NCHW)
+        answers.append((explained.logits_NC.cpu(), explained.raw_NKP.cpu()))
+    logits_NC, raw_NKP = (torch.cat(parts) for parts in zip(*answers, strict=True))
     return ExplainedImages(raw_NKP=raw_NKP, classes_N=logits_NC.argmax(dim=1), logits_NC=logits_NC)
 
 

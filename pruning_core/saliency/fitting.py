@@ -10,13 +10,8 @@ from torch import Tensor, nn
 
 from pruning_core.config import PredictorConfig, SelectorConfig
 from pruning_core.data import Batch, DataSplits, iterate_batches
+from pruning_core.progress import StepReport
 from pruning_core.training import check_finite
-
-StepReport = Callable[[int, int], None]
-
-
-def report_no_step(done: int, total: int) -> None:
-    """Listen to nothing: the default report."""
 
 
 def fit(

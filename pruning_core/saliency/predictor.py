@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from pruning_core.config import SaliencyConfig
 from pruning_core.data import Batch, DataSplits
 from pruning_core.errors import UnsupportedNetworkError
-from pruning_core.saliency.fitting import StepReport, fit, report_no_step, seeded_globally
+from pruning_core.progress import StepReport, report_no_step
+from pruning_core.saliency.fitting import fit, seeded_globally
 from pruning_core.saliency.freezing import frozen_copy, in_channels_last
 from pruning_core.saliency.losses import prediction_divergence
 from pruning_core.saliency.mask_sampling import sample_keep_probabilities, sample_pixels

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from pruning_core.config import SaliencyConfig
 from pruning_core.data import Batch, DataSplits, iterate_batches
 from pruning_core.errors import InvalidSettingsError
+from pruning_core.progress import StepReport, report_no_step
 from pruning_core.saliency.explanations import explain
-from pruning_core.saliency.fitting import StepReport, fit, report_no_step
+from pruning_core.saliency.fitting import fit
 from pruning_core.saliency.freezing import frozen_copy
 from pruning_core.saliency.losses import SelectorLoss, selector_loss
 from pruning_core.saliency.mask_sampling import sample_pixels

@@ -1,7 +1,8 @@
 """Where finished stages lie: an artifact is a set of named tensors and a set of facts.
 
-The store can only ``get`` and ``put``. A put writes beside the target and renames, so that a reader sees a whole
-artifact or none, and two writers of the same key do no harm: the first one wins.
+The store can ``get`` and ``put``. A put writes beside the target and renames, so that a reader sees a whole
+artifact or none, and two writers of the same key do no harm: the first one wins. What a killed writer left beside
+its target is swept when a later search starts.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import errno
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +26,8 @@ from pruning_core.errors import StorageError
 LAYOUT = "v1"  # folder below the root; another layout of artifacts gets another folder
 _TENSORS = "tensors.safetensors"
 _FACTS = "facts.json"
+_PARTIAL = ".partial-"
+_ABANDONED_AFTER_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +83,7 @@ class ArtifactStore:
             return
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
+            partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=target.parent))
         except OSError as error:
             raise StorageError(_cannot_write(self.root, error)) from error
         try:
@@ -90,6 +94,18 @@ class ArtifactStore:
                 raise StorageError(_cannot_write(self.root, error)) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+    def sweep(self) -> int:
+        """Remove what processes that were killed while they wrote have left; returns how many folders.
+
+        A folder counts as left behind a day after it was last written to. Whether its process lives cannot be known:
+        other machines and containers may write to the same store.
+        """
+        oldest = time.time() - _ABANDONED_AFTER_S
+        partial = [path for path in self.root.glob(f"{LAYOUT}/*/{_PARTIAL}*") if _last_written(path) < oldest]
+        for path in partial:
+            shutil.rmtree(path, ignore_errors=True)
+        return len(partial)
 
     def _folder(self, key: str) -> Path:
         return self.root / LAYOUT / key[:2] / key
@@ -106,6 +122,14 @@ def _write(folder: Path, artifact: Artifact) -> None:
     (folder / _TENSORS).write_bytes(safetensors.torch.save(tensors))
     (folder / _FACTS).write_text(json.dumps(artifact.facts, allow_nan=False), encoding="utf-8")
     folder.chmod(0o755)
+
+
+def _last_written(folder: Path) -> float:
+    """Return when a folder or a file in it was last written to; now, if it has just gone."""
+    try:
+        return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+    except OSError:
+        return time.time()
 
 
 def _cannot_write(root: Path, error: OSError) -> str:

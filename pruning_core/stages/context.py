@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from pruning_core.config import PruningConfig
 from pruning_core.data import DataSplits
 from pruning_core.errors import StorageError
+from pruning_core.progress import StepReport
 from pruning_core.stage_keys import RunPlan
 from pruning_core.stages.artifact_store import Artifact, ArtifactStore
 
@@ -21,7 +21,7 @@ class StageContext:
     data: DataSplits
     store: ArtifactStore
     device: str
-    report: Callable[[int, int], None]
+    report: StepReport
 
     def artifact(self, stage: str) -> Artifact:
         """Return the artifact of an earlier stage of this run.

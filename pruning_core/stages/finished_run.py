@@ -12,13 +12,13 @@ from torch import nn
 
 from pruning_core.config import PruningConfig
 from pruning_core.data import DataSplits
+from pruning_core.progress import report_no_step
 from pruning_core.stage_keys import KEY_LENGTH, plan_run
 from pruning_core.stages.artifact_store import Artifact, ArtifactStore
 from pruning_core.stages.context import StageContext
 from pruning_core.stages.dense import load_dense
 from pruning_core.stages.recovery import load_fine_tuned
 from pruning_core.training import Evaluation, evaluate
-from pruning_core.training.classifier import report_no_steps
 
 
 def load_slim_network(
@@ -83,5 +83,5 @@ def _context(config: PruningConfig, data: DataSplits, store: ArtifactStore, devi
         data=data,
         store=store,
         device=device,
-        report=report_no_steps,
+        report=report_no_step,
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
 
 from torch import nn
 
@@ -11,15 +13,21 @@ from pruning_core.architectures import build_network, check_supported
 from pruning_core.budgets import Resource
 from pruning_core.channels import (
     Cost,
+    CostModel,
     budget_limits,
-    build_run_cost_model,
+    build_cost_model,
     check_feasible,
     find_channel_groups,
     minimum_widths,
+    run_latency_table,
+    run_resources,
 )
-from pruning_core.channels.structures import UntouchedLayer
-from pruning_core.config import PruningConfig
+from pruning_core.channels.structures import ChannelGraph, UntouchedLayer
+from pruning_core.config import ArchitectureConfig, MethodName, PruningConfig
 from pruning_core.data import DataSplits
+from pruning_core.importance import IMPORTANCES, ImportanceContext
+from pruning_core.latency.table import LatencyTable
+from pruning_core.stage_keys import STAGES_OF_METHOD, scoring_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,17 +46,23 @@ def preflight(config: PruningConfig, data: DataSplits) -> Preflight:
     """Build the untrained network, find its groups, and check the budgets against what they can reach.
 
     Raises:
-        UnsupportedNetworkError: The network cannot be pruned safely.
+        UnsupportedNetworkError: The network cannot be pruned safely, or its channels cannot be scored by the method.
         InfeasibleBudgetsError: A budget is below what the narrowest network reaches.
     """
-    check_supported(config.architecture)
-    network: nn.Module = build_network(
-        config.architecture, num_classes=data.num_classes, in_channels=data.in_channels, load_weights=False
+    table = run_latency_table(config)
+    network, graph, model = _trace(
+        config.architecture,
+        config.channels.scope,
+        data.num_classes,
+        data.input_shape,
+        run_resources(config),
+        None if table is None else table.model_dump_json(),
     )
-    graph = find_channel_groups(network, data.input_shape, scope=config.channels.scope)
-    model = build_run_cost_model(network, graph, data.input_shape, config)
     limits = budget_limits(config.budgets, model.dense)
     check_feasible(model, limits, config.channels)
+    scoring = scoring_of(config.method, config.gates.prior)
+    if scoring is not None and "importance" not in STAGES_OF_METHOD[scoring]:
+        _score_once(scoring, config, network, graph, data)
     narrowest = minimum_widths(graph, config.channels)
     return Preflight(
         dense=model.dense,
@@ -58,3 +72,33 @@ def preflight(config: PruningConfig, data: DataSplits) -> Preflight:
         num_channels=graph.num_channels,
         untouched=graph.untouched,
     )
+
+
+def _score_once(
+    scoring: MethodName, config: PruningConfig, network: nn.Module, graph: ChannelGraph, data: DataSplits
+) -> None:
+    """Let an importance that needs no image refuse the network now instead of after the dense training."""
+    IMPORTANCES[scoring].score(
+        ImportanceContext(
+            network=network, graph=graph, data=data, settings=config.importance, seed=config.seed
+        )
+    )
+
+
+@lru_cache(maxsize=2)
+def _trace(
+    architecture: ArchitectureConfig,
+    scope: Literal["inner", "all"],
+    num_classes: int,
+    input_shape: tuple[int, int, int],
+    resources: tuple[Resource, ...],
+    latency_table: str | None,
+) -> tuple[nn.Module, ChannelGraph, CostModel]:
+    """Find groups and costs of a network; kept, because a search asks about many budgets of one network."""
+    check_supported(architecture)
+    network: nn.Module = build_network(
+        architecture, num_classes=num_classes, in_channels=input_shape[0], load_weights=False
+    )
+    graph = find_channel_groups(network, input_shape, scope=scope)
+    table = None if latency_table is None else LatencyTable.model_validate_json(latency_table)
+    return network, graph, build_cost_model(network, graph, input_shape, resources, table)

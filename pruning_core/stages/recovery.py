@@ -1,11 +1,14 @@
-"""Stage ``fine_tune``: remove the channels, prove it, re-estimate the statistics, train, evaluate.
+"""Stage ``fine_tune``: remove channels, prove it, refit weights if asked, re-estimate statistics, train, evaluate.
 
-Three accuracies are kept, always on validation images: dense (with stage ``dense``), after removal, after
-fine-tuning. The last epoch counts; nothing is chosen here.
+Accuracies are kept on validation images: dense (with stage ``dense``), after removal, after reconstruction (if any),
+after fine-tuning. The last epoch counts; nothing is chosen here.
 """
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -22,6 +25,9 @@ from pruning_core.channels import (
 )
 from pruning_core.channels.structures import ChannelGraph, ChannelSelection
 from pruning_core.channels.tap_scatter import scatter_map
+from pruning_core.config import ImportanceConfig
+from pruning_core.importance import ImportanceContext
+from pruning_core.reconstruction import reconstruct_consumers
 from pruning_core.saliency import SaliencySelector, explain
 from pruning_core.stages.artifact_store import Artifact, network_tensors
 from pruning_core.stages.context import StageContext
@@ -36,14 +42,16 @@ _NUM_PROOF_IMAGES = 8
 def build_fine_tuned(context: StageContext) -> Artifact:
     """Make the slim network and bring its accuracy back."""
     config, data, device = context.config, context.data, context.device
-    chosen = context.artifact(selection_stage(context)).facts
+    choice = context.artifact(selection_stage(context))
+    chosen = choice.facts
     selection = ChannelSelection.from_plain(chosen["kept"])
     dense = load_dense(context)
     selector = load_selector(context) if context.has_stage("selector") else None
     graph = channel_graph(context, dense, selector)
 
-    slim = remove_channels(dense, graph, selection)
-    verify_removal(dense.cpu(), slim.cpu(), graph, selection, _proof_images(context))
+    full = _with_weights(dense, choice.tensors)
+    slim = remove_channels(full, graph, selection)
+    verify_removal(full.cpu(), slim.cpu(), graph, selection, _proof_images(context))
     resources, cost = run_resources(config), count_run_cost(slim, data.input_shape, config, dense=dense)
     reached = {str(resource): resource.shown(cost[resource]) for resource in resources}
     assert reached == {name: chosen[name] for name in reached}, "the cost model must count as the counter"
@@ -52,6 +60,7 @@ def build_fine_tuned(context: StageContext) -> Artifact:
     slim.to(device)
     reestimate_batch_norm(slim, data, device=device, seed=config.seed)
     after_removal = evaluate(slim, data.validation, data.normalisation, device=device)
+    reconstruction = _reconstruct(context, full.to(device), slim, graph, selection)
     train_classifier(
         slim,
         data,
@@ -69,6 +78,7 @@ def build_fine_tuned(context: StageContext) -> Artifact:
             "num_correct": score.num_correct,
             "loss": score.loss,
             "num_correct_after_removal": after_removal.num_correct,
+            **reconstruction,
             **reached,
             **{f"dense_{name}": chosen[f"dense_{name}"] for name in reached},
             "limits": chosen["limits"],
@@ -77,6 +87,43 @@ def build_fine_tuned(context: StageContext) -> Artifact:
             **_slim_explanations(context, dense, slim, graph, selection, selector),
         },
     )
+
+
+def _with_weights(dense: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
+    """Return the network to remove channels from: the dense one, or a copy with weights trained along with gates."""
+    if not weights:
+        return dense
+    trained = copy.deepcopy(dense)
+    trained.load_state_dict(dict(weights))
+    return trained
+
+
+def _reconstruct(
+    context: StageContext,
+    dense: nn.Module,
+    slim: nn.Module,
+    graph: ChannelGraph,
+    selection: ChannelSelection,
+) -> dict[str, Any]:
+    """Refit what reads removed channels, in place, if the run asks for it, and measure what that brought."""
+    config, data, device = context.config, context.data, context.device
+    if not config.recovery.reconstruct:
+        return {"num_correct_after_reconstruction": None, "reconstruction": []}
+    subject = ImportanceContext(
+        network=dense,
+        graph=graph,
+        data=data,
+        settings=ImportanceConfig(num_images=config.recovery.num_images),
+        seed=config.seed,
+        device=device,
+    )
+    layers = reconstruct_consumers(slim, subject, selection)
+    reestimate_batch_norm(slim, data, device=device, seed=config.seed)
+    score = evaluate(slim, data.validation, data.normalisation, device=device)
+    return {
+        "num_correct_after_reconstruction": score.num_correct,
+        "reconstruction": [asdict(layer) for layer in layers],
+    }
 
 
 def selection_stage(context: StageContext) -> str:

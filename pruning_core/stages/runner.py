@@ -18,7 +18,7 @@ from pruning_core.stages.dense import build_dense
 from pruning_core.stages.recovery import build_fine_tuned
 from pruning_core.stages.run_result import RunResult
 from pruning_core.stages.saliency import build_explanations, build_predictor, build_trained_selector
-from pruning_core.stages.selection import build_importance, build_selection
+from pruning_core.stages.selection import build_importance, build_selection, build_sensitivity
 
 STAGE_FUNCTIONS: dict[str, Callable[[StageContext], Artifact]] = {
     "dense": build_dense,
@@ -26,6 +26,7 @@ STAGE_FUNCTIONS: dict[str, Callable[[StageContext], Artifact]] = {
     "selector": build_trained_selector,
     "explanations": build_explanations,
     "importance": build_importance,
+    "sensitivity": build_sensitivity,
     "steer": build_selection,
     "allocate": build_selection,
     "fine_tune": build_fine_tuned,

@@ -12,7 +12,7 @@ import copy
 from torch import nn
 
 from pruning_core.data import LabelledImages, stratified_subset
-from pruning_core.gating.steering import SteeringSet
+from pruning_core.gating.steering_batches import SteeringSet
 from pruning_core.saliency import (
     SaliencySelector,
     build_selector,
@@ -90,7 +90,7 @@ def load_steering_set(context: StageContext) -> SteeringSet:
     tensors = context.artifact("explanations").tensors
     return SteeringSet(
         images=steering_images(context),
-        normalisation=context.data.normalisation,
+        data=context.data,
         raw_NKP=tensors["raw_NKP"],
         classes_N=tensors["classes_N"],
         logits_NC=tensors["logits_NC"],

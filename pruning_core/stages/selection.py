@@ -1,4 +1,4 @@
-"""Stages that choose which channels stay: ``importance``, ``steer``, ``allocate``.
+"""Stages that choose which channels stay: ``importance``, ``sensitivity``, ``steer``, ``allocate``.
 
 Every method ends in the same projection, so that only scores and widths differ between them.
 """
@@ -19,9 +19,11 @@ from pruning_core.channels import (
     project,
 )
 from pruning_core.channels.structures import ChannelGraph, ChannelSelection
-from pruning_core.gating.steering import SteeringProblem, gated_forward
+from pruning_core.config import MethodName
+from pruning_core.gating.gated_network import SteeringProblem, gated_forward
 from pruning_core.importance import IMPORTANCES, ImportanceContext, measure_sensitivities
 from pruning_core.methods import METHODS, MethodContext
+from pruning_core.stage_keys import scoring_of
 from pruning_core.stages.artifact_store import Artifact
 from pruning_core.stages.context import StageContext
 from pruning_core.stages.dense import load_dense
@@ -31,18 +33,21 @@ from pruning_core.stages.saliency import load_selector, load_steering_set
 
 
 def build_importance(context: StageContext) -> Artifact:
-    """Score the filters, and how much the loss minds losing each group: once for all budgets of a search."""
-    dense = load_dense(context)
-    subject = ImportanceContext(
-        network=dense,
-        graph=channel_graph(context, dense, None),
-        data=context.data,
-        settings=context.config.importance,
-        seed=context.config.dense_seed,
-        device=context.device,
-    )
-    scores = IMPORTANCES[context.config.method].score(subject)
-    return Artifact(tensors=scores, facts={"sensitivities": dict(measure_sensitivities(subject, scores))})
+    """Score the filters by training images: once for all budgets of a search."""
+    return Artifact(tensors=IMPORTANCES[_scoring(context)].score(_subject(context)))
+
+
+def build_sensitivity(context: StageContext) -> Artifact:
+    """Measure how much the loss minds losing each group: once for all budgets of a search.
+
+    Methods without the stage ``importance`` score their filters here again, which costs them next to nothing.
+    """
+    subject = _subject(context)
+    if context.has_stage("importance"):
+        scores: Mapping[str, Tensor] = context.artifact("importance").tensors
+    else:
+        scores = IMPORTANCES[_scoring(context)].score(subject)
+    return Artifact(facts={"sensitivities": measure_sensitivities(subject, scores)})
 
 
 def build_selection(context: StageContext) -> Artifact:
@@ -53,7 +58,6 @@ def build_selection(context: StageContext) -> Artifact:
     graph = channel_graph(context, dense, selector)
     cost_model = build_run_cost_model(dense, graph, context.data.input_shape, config)
     limits = budget_limits(config.budgets, cost_model.dense)
-    importance = context.artifact("importance") if context.has_stage("importance") else None
     proposal = METHODS[config.method](
         MethodContext(
             network=dense,
@@ -62,8 +66,8 @@ def build_selection(context: StageContext) -> Artifact:
             limits=limits,
             data=context.data,
             config=config,
-            importance=importance.tensors if importance is not None else None,
-            sensitivities=importance.facts["sensitivities"] if importance is not None else None,
+            importance=context.artifact("importance").tensors if context.has_stage("importance") else None,
+            sensitivities=_sensitivities(context),
             selector=selector,
             steering_set=load_steering_set(context) if selector is not None else None,
             device=context.device,
@@ -72,12 +76,37 @@ def build_selection(context: StageContext) -> Artifact:
     )
     selection = project(cost_model, graph, proposal.scores, proposal.widths, limits, config.channels)
     facts = _selection_facts(cost_model, graph, limits, selection)
-    if selector is not None:
+    if selector is not None and proposal.weights is None:
         problem = SteeringProblem(
             network=dense, graph=graph, selector=selector, cost_model=cost_model, limits=limits
         )
         facts["gated"] = _explanations_of_gated(context, problem, selection)
-    return Artifact(facts={**facts, **proposal.facts})
+    return Artifact(tensors=proposal.weights or {}, facts={**facts, **proposal.facts})
+
+
+def _scoring(context: StageContext) -> MethodName:
+    scoring = scoring_of(context.config.method, context.config.gates.prior)
+    assert scoring is not None, "only runs with scores have stages for them"
+    return scoring
+
+
+def _subject(context: StageContext) -> ImportanceContext:
+    dense = load_dense(context)
+    return ImportanceContext(
+        network=dense,
+        graph=channel_graph(context, dense, None),
+        data=context.data,
+        settings=context.config.importance,
+        seed=context.config.dense_seed,
+        device=context.device,
+    )
+
+
+def _sensitivities(context: StageContext) -> Mapping[str, float] | None:
+    if not context.has_stage("sensitivity"):
+        return None
+    sensitivities: dict[str, float] = context.artifact("sensitivity").facts["sensitivities"]
+    return sensitivities
 
 
 def _selection_facts(

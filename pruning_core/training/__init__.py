@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pruning_core.training.batch_norm import reestimate_batch_norm
-from pruning_core.training.classifier import TrainingHistory, report_no_steps, train_classifier
+from pruning_core.training.classifier import TrainingHistory, make_optimiser, train_classifier
 from pruning_core.training.evaluation import Evaluation, eval_mode, evaluate
 from pruning_core.training.losses import check_finite, classification_loss, distillation_loss
 from pruning_core.training.schedules import SCHEDULES, learning_rate_factor
 
 __all__ = [
+    "make_optimiser",
     "train_classifier",
     "TrainingHistory",
-    "report_no_steps",
     "evaluate",
     "Evaluation",
     "eval_mode",

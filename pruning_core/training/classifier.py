@@ -8,7 +8,7 @@ Shape suffixes used in this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ from torch import nn
 from pruning_core.config import TrainingConfig
 from pruning_core.data import Batch, DataSplits, iterate_batches
 from pruning_core.errors import InvalidSettingsError
+from pruning_core.progress import StepReport, report_no_step
 from pruning_core.training.batch_norm import BATCH_NORMS
 from pruning_core.training.evaluation import eval_mode
 from pruning_core.training.losses import check_finite, classification_loss
@@ -32,10 +33,6 @@ class TrainingHistory:
     num_steps: int
 
 
-def report_no_steps(done: int, total: int) -> None:
-    """Listen to nothing: the default reporter."""
-
-
 def train_classifier(
     network: nn.Module,
     data: DataSplits,
@@ -44,7 +41,7 @@ def train_classifier(
     seed: int,
     device: str | torch.device = "cpu",
     teacher: nn.Module | None = None,
-    report: Callable[[int, int], None] = report_no_steps,
+    report: StepReport = report_no_step,
 ) -> TrainingHistory:
     """Train ``network`` in place on the training images; the last epoch is kept, nothing is chosen.
 
@@ -69,7 +66,7 @@ def train_classifier(
     _check_batch_size(network, settings)
     network.to(device).to(memory_format=torch.channels_last)
     network.train()
-    optimiser = _make_optimiser(network, settings)
+    optimiser = make_optimiser(network, settings)
     steps_per_epoch = max(1, len(data.train) // settings.batch_size)
     schedule = plan_learning_rate(settings, steps_per_epoch)
     generator = torch.Generator().manual_seed(seed)
@@ -116,7 +113,8 @@ def _take_step(
     return loss.item()
 
 
-def _make_optimiser(network: nn.Module, settings: TrainingConfig) -> torch.optim.Optimizer:
+def make_optimiser(network: nn.Module, settings: TrainingConfig) -> torch.optim.Optimizer:
+    """Return SGD with Nesterov momentum; weight decay acts on convolution and linear weights only."""
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     return torch.optim.SGD(
         [

@@ -33,9 +33,15 @@ class SearchEngine(Protocol):
     """Runs a search to its end: `run_search`, or a stand-in."""
 
     def __call__(
-        self, spec: SearchSpec, folder: StudyFolder, *, resume: bool, console: Console
+        self,
+        spec: SearchSpec,
+        folder: StudyFolder,
+        *,
+        resume: bool,
+        console: Console,
+        prepare: Callable[[], object] = ...,
     ) -> SearchOutcome:
-        """Run what is left of a search.
+        """Run what is left of a search; ``prepare`` is called before anything is written, and may raise.
 
         Raises:
             KeyboardInterrupt: The search was stopped; it can be resumed.
@@ -61,12 +67,16 @@ def launch_study(
     spec = load_spec(path, overrides)
     folder = StudyFolder(Path(spec.storage.path), spec.study)
     folder.check_new()
-    found = make_plan(spec)
-    found.check_feasible()
-    typer.echo("\n".join([*plan_lines(spec, found), ""]))
+
+    def show_plan() -> None:
+        found = make_plan(spec)
+        found.check_feasible()
+        typer.echo("\n".join([*plan_lines(spec, found), ""]))
+
     with _interruptible(folder):
         add_plug_in_path(spec.plug_ins)
-        _show(engine(spec, folder, resume=False, console=Console()), folder, publish)
+        outcome = engine(spec, folder, resume=False, console=Console(), prepare=show_plan)
+        _show(outcome, folder, publish)
 
 
 def resume_study(

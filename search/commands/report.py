@@ -13,6 +13,7 @@ from search.next_steps import open_study
 from search.study_folder import StudyFolder
 from search.study_records import read_study
 from search.terminal import warn
+from search.tracking_writer import quieten_mlflow
 
 __all__ = ["publish_report", "write_study_report"]
 
@@ -44,6 +45,7 @@ def publish_report(study: StudyRecords, folder: StudyFolder) -> ReportFiles:
 
 
 def _log(folder: StudyFolder, files: ReportFiles) -> None:
+    quieten_mlflow()
     from mlflow.exceptions import MlflowException
 
     from search.tracking import log_report

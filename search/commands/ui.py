@@ -13,8 +13,10 @@ import typer
 
 from pruning_core.errors import StorageError
 from search.study_folder import StudyFolder
+from search.study_records import read_mlflow_runs
+from search.text_tables import pair_lines
 
-__all__ = ["HOST", "server_command", "serve_ui"]
+__all__ = ["HOST", "serve_ui", "server_command", "study_links"]
 
 HOST = "127.0.0.1"
 _PATIENCE_S = 10
@@ -28,7 +30,9 @@ def serve_ui(storage: Path, port: int) -> None:
         StorageError: The folder has no store, or the port is taken.
     """
     arguments = server_command(storage, port)
-    typer.echo(f"MLflow on http://{HOST}:{port} (ready in about half a minute; Ctrl-C ends it)")
+    address = f"http://{HOST}:{port}"
+    typer.echo(f"MLflow on {address} (ready in about half a minute; Ctrl-C ends it)")
+    typer.echo("".join(f"  {line}\n" for line in pair_lines(study_links(storage, address))), nl=False)
     environment = {**os.environ, **_ENVIRONMENT}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = subprocess.Popen(arguments, env=environment, start_new_session=True)  # noqa: S603 - no shell
@@ -40,6 +44,18 @@ def serve_ui(storage: Path, port: int) -> None:
         _end(server)
     if code != 0:
         raise typer.Exit(code)
+
+
+def study_links(storage: Path, address: str) -> list[tuple[str, str]]:
+    """Return the names of the studies in the store, each with the address of its runs."""
+    some = StudyFolder(storage, "any")
+    links = []
+    for study in some.known_studies():
+        runs = read_mlflow_runs(StudyFolder(storage, study))
+        if "experiment" in runs and not runs["url_base"]:  # not on a server of its own
+            page = f"{address}/#/experiments/{runs['experiment']}/runs?workflowType=machine_learning"
+            links.append((study, page))
+    return links
 
 
 def server_command(storage: Path, port: int) -> list[str]:

@@ -69,6 +69,13 @@ def test_the_core_can_be_used_without_the_orchestrator() -> None:
     assert not loaded & {"ray", "optuna", "mlflow", "pandas", "plotly", "typer"}
 
 
+@pytest.mark.parametrize("command", ["check", "plan", "launch"])
+def test_a_mistake_in_a_spec_is_found_before_anything_heavy_is_loaded(command: str) -> None:
+    run = f"app([{command!r}, 'examples/digits.yaml', 'run.sede=3'], standalone_mode=False)"
+    loaded = loaded_by(f"from search.cli import app\ntry: {run}\nexcept BaseException as end: print(end)")
+    assert loaded & HEAVY == {"optuna"}
+
+
 def test_help_answers_within_a_second() -> None:
     def seconds() -> float:
         started = time.perf_counter()

@@ -29,7 +29,7 @@ from search.study_records import read_study
 from search.timeline import read_timeline
 from search.timing import measure_timing
 from tests.integration_tests.synthetic_driver import INTERRUPTED
-from tests.search_tests.synthetic_backend import CRASHES, KILLS_WORKER, NOT_A_NUMBER, times_run
+from tests.search_tests.synthetic_backend import CRASHES, FULL_DISK, KILLS_WORKER, NOT_A_NUMBER, times_run
 from tests.search_tests.synthetic_search import GRID, make_spec
 
 pytestmark = [
@@ -179,6 +179,8 @@ def test_a_killed_driver_takes_its_workers_along_and_its_study_can_be_resumed(
         hold_study(folder),
     ):
         pytest.fail("two drivers hold the study")
+    for pid in worker_pids(folder):
+        assert os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, driver.pid)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     num_finished = finished_trials(folder)
@@ -208,6 +210,19 @@ def test_ctrl_c_ends_a_search_that_can_be_resumed(
     client = MlflowClient(tracking_uri=folder.mlflow_uri)
     assert client.get_run(json.loads(folder.mlflow_runs_path.read_text())["parent"]).info.status == "KILLED"
     wait_for(lambda: not any(lives(pid) for pid in worker_pids(folder)), "workers to end")
+
+
+def test_a_full_disk_ends_a_search_that_can_be_resumed(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    search = {"budgets.macs": GRID["budgets.macs"], "seed": {"choices": [0, FULL_DISK]}}
+    driver = start(search=search, run=slow_run(), resources={"slots": 2})
+    _, err = driver.communicate(timeout=PATIENCE_S)
+    assert driver.returncode != 0
+    assert "StorageError: the disk must have room for the results, but is full" in err
+    folder = folder_of(tmp_path)
+    assert read_timeline(folder.timeline_path)[-1]["reason"] == "failed"
+    assert all(record.status is not TrialStatus.FAILED for record in read_study(folder).records)
 
 
 def test_a_search_survives_whatever_its_trials_do(

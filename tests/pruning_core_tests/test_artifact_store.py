@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,38 @@ def test_a_networks_tensors_are_copies() -> None:
     nn.init.zeros_(network[0].weight)  # type: ignore[arg-type]
     assert tensors["0.weight"].abs().sum() > 0
     assert set(tensors) == set(network.state_dict())
+
+
+def partial_folder(store: ArtifactStore, name: str, *, age_h: float) -> Path:
+    """Make what a killed writer leaves."""
+    folder = store._folder(KEY).parent / name
+    folder.mkdir(parents=True)
+    file = folder / "tensors.safetensors"
+    file.write_bytes(b"torn")
+    then = time.time() - 3600 * age_h
+    for path in (file, folder):
+        os.utime(path, (then, then))
+    return folder
+
+
+def test_a_sweep_removes_what_killed_writers_left_and_nothing_else(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    store.put(KEY, artifact())
+    os.utime(store._folder(KEY), (0, 0))
+    old, young = (partial_folder(store, f".partial-{age}", age_h=age) for age in (25, 23))
+    assert store.sweep() == 1
+    assert (old.exists(), young.exists()) == (False, True)
+    assert store.get(KEY) is not None
+
+
+def test_a_writer_that_takes_days_keeps_its_folder(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    folder = partial_folder(store, ".partial-slow", age_h=50)
+    os.utime(folder / "tensors.safetensors")
+    assert store.sweep() == 0
+    assert folder.exists()
+
+
+def test_a_store_that_is_not_there_needs_no_sweep(tmp_path: Path) -> None:
+    assert ArtifactStore(tmp_path / "new").sweep() == 0
+    assert not (tmp_path / "new").exists()

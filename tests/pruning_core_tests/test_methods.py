@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 import torch
@@ -24,11 +25,22 @@ from pruning_core.errors import InfeasibleBudgetsError, InvalidSettingsError
 from pruning_core.importance import IMPORTANCES
 from pruning_core.methods import METHODS, ChannelProposal, MethodContext
 from pruning_core.methods.allocation import AllocationProblem, AllocationSettings, allocate_widths
-from pruning_core.methods.baselines import scaled_to_mean
-from pruning_core.stage_keys import STAGES_OF_METHOD
+from pruning_core.methods.allocators import ALLOCATORS, scaled_to_mean
+from pruning_core.methods.gate_prior import LARGEST_LOGIT, prior_logits
+from pruning_core.stage_keys import DEFAULT_ALLOCATIONS, STAGES_OF_METHOD
 from tests.pruning_core_tests.importance_cases import class_images, seeded_network
 
 SCORED = [name for name in METHODS if name in IMPORTANCES]
+
+
+def normalised_network() -> nn.Module:
+    """A network in which every group has a batch normalisation."""
+    network = seeded_network(width=16)
+    norm = nn.BatchNorm2d(6).eval()
+    with torch.no_grad():
+        norm.weight.copy_(torch.linspace(0.5, 1.5, 6))
+    network.add_module("stem", nn.Sequential(network.stem, norm))
+    return network
 
 
 def method_context(
@@ -38,7 +50,7 @@ def method_context(
     sensitivities: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> MethodContext:
-    network = seeded_network(width=16)
+    network = normalised_network()
     data = class_images()
     config = load_config(
         {
@@ -83,8 +95,14 @@ def test_steering_without_a_selector_says_what_to_run_first() -> None:
         METHODS["interpretation_steered"](method_context())
 
 
-@pytest.mark.parametrize("name", SCORED)
-@pytest.mark.parametrize("budgets", [{"macs": 0.5}, {"params": 0.4}, {"macs": 0.6, "params": 0.5}])
+@pytest.mark.parametrize(
+    ("name", "budgets"),
+    [
+        *((name, {"macs": 0.5}) for name in SCORED),
+        *((name, {"params": 0.4}) for name in ("task_inspired", "lamp", "l1")),
+        *((name, {"macs": 0.6, "params": 0.5}) for name in ("task_inspired", "lamp", "l1")),
+    ],
+)
 def test_proposal_ends_within_every_budget(name: str, budgets: dict[str, float]) -> None:
     context = method_context(budgets=budgets)
     proposal = METHODS[name](context)
@@ -212,3 +230,36 @@ def test_two_budgets_that_both_bind_on_resnet50(
     assert params_alone[Resource.MACS] > 0.05
     assert max(both.values()) < 0.005
     assert min(both.values()) > -0.05
+
+
+@pytest.mark.parametrize("prior", [MethodName.L1, MethodName.TASK_INSPIRED])
+def test_a_prior_opens_each_group_as_far_as_its_allocation_and_in_the_order_of_the_scores(
+    prior: MethodName,
+) -> None:
+    context = method_context(budgets={"macs": 0.6})
+    scores = IMPORTANCES[prior].score(context.importance_context)
+    sensitivities = dict.fromkeys(scores, 1.0)
+    context = replace(context, importance=scores, sensitivities=sensitivities)
+    allocation = DEFAULT_ALLOCATIONS[prior]
+    assert allocation is not None
+    widths = ALLOCATORS[allocation](context, scores).widths
+    logits = prior_logits(context, prior)
+    assert logits.keys() == scores.keys()
+    for name, logits_C in logits.items():
+        assert logits_C.shape == scores[name].shape
+        assert logits_C.abs().max() <= LARGEST_LOGIT
+        if logits_C.abs().max() < LARGEST_LOGIT:  # nothing was cut off
+            assert torch.sigmoid(logits_C).sum().item() == pytest.approx(widths[name], abs=1e-6)
+        in_order_C = logits_C[scores[name].argsort()]
+        assert (in_order_C.diff() >= 0).all()
+
+
+def test_a_sharper_prior_tells_channels_further_apart() -> None:
+    def spread(sharpness: float) -> float:
+        context = method_context()
+        gates = context.config.gates.model_copy(update={"prior_sharpness": sharpness})
+        context = replace(context, config=context.config.model_copy(update={"gates": gates}))
+        logits_C = torch.cat(list(prior_logits(context, MethodName.L1).values()))
+        return float(logits_C.std())
+
+    assert spread(4.0) > spread(1.0) > 0

@@ -8,22 +8,23 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pruning_core.architectures import build_network
 from pruning_core.channels import count_activation_memory, count_cost
 from pruning_core.config import MethodName, PruningConfig, load_config
 from pruning_core.data import DataSplits, iterate_batches
-from pruning_core.errors import InfeasibleBudgetsError, StorageError
+from pruning_core.errors import InfeasibleBudgetsError, StorageError, UnsupportedNetworkError
 from pruning_core.latency.measuring import MeasuringSettings, measure_table
 from pruning_core.latency.table import write_latency_table
-from pruning_core.stage_keys import STAGES_OF_METHOD
+from pruning_core.stage_keys import STAGES_OF_METHOD, stages_of
 from pruning_core.stages import (
     ArtifactStore,
     RunResult,
     evaluate_on_test,
     load_dense_network,
     load_slim_network,
+    plan_run,
     preflight,
     run_stage,
     run_trial,
@@ -45,6 +46,10 @@ QUICK: dict[str, Any] = {
 }
 
 
+ONE_OF_EACH_KIND = (MethodName.INTERPRETATION_STEERED, MethodName.TASK_INSPIRED, MethodName.L1)
+"""Methods that between them run every stage."""
+
+
 def quick(**changes: Any) -> PruningConfig:
     return load_config({**QUICK, **changes})
 
@@ -62,8 +67,10 @@ def measured(result: RunResult) -> dict[str, Any]:
     return plain
 
 
-@pytest.mark.parametrize("scope", ["inner", "all"])
-@pytest.mark.parametrize("method", MethodName)
+@pytest.mark.parametrize(
+    ("method", "scope"),
+    [*((method, "all") for method in MethodName), *((method, "inner") for method in ONE_OF_EACH_KIND)],
+)
 def test_every_method_meets_its_budgets_and_reports_what_it_did(
     method: MethodName, scope: str, tiny_data: DataSplits, store: ArtifactStore
 ) -> None:
@@ -71,7 +78,7 @@ def test_every_method_meets_its_budgets_and_reports_what_it_did(
     result = run_trial(config, data=tiny_data, store=store)
     assert result.macs <= result.limits["macs"] == int(0.6 * result.dense_macs)
     assert result.params <= result.limits["params"] == int(0.7 * result.dense_params)
-    assert list(result.stage_seconds) == list(STAGES_OF_METHOD[method])
+    assert list(result.stage_seconds) == list(stages_of(method))
     assert result.num_images == len(tiny_data.validation)
     assert 0 <= result.accuracy <= 1
     slim = load_slim_network(config, data=tiny_data, store=store)
@@ -119,6 +126,34 @@ def test_budgets_on_memory_and_latency_are_met_and_recorded(
     )
 
 
+def test_gates_that_start_from_an_importance_run_its_stages_and_keep_other_channels(
+    tiny_data: DataSplits, store: ArtifactStore
+) -> None:
+    config = quick(gates={**QUICK["gates"], "prior": "task_inspired"})
+    result = run_trial(config, data=tiny_data, store=store)
+    assert {"importance", "sensitivity", "steer"} <= set(result.stage_seconds)
+    assert result.macs <= result.limits["macs"]
+    again = run_trial(quick(method="task_inspired"), data=tiny_data, store=store)
+    assert {"importance", "sensitivity"} <= set(again.cached_stages)
+
+
+def test_weights_trained_along_with_gates_are_what_the_slim_network_starts_from(
+    tiny_data: DataSplits, store: ArtifactStore
+) -> None:
+    config = quick(gates={**QUICK["gates"], "network_weights": "joint", "budget_term": "exact"})
+    result = run_trial(config, data=tiny_data, store=store)
+    assert result.macs <= result.limits["macs"]
+    plan = plan_run(config, tiny_data.fingerprint)
+    dense, steered = store.get(plan.key_of("dense")), store.get(plan.key_of("steer"))
+    assert dense is not None
+    assert steered is not None
+    assert {name: tensor.shape for name, tensor in steered.tensors.items()} == {
+        name: tensor.shape for name, tensor in dense.tensors.items()
+    }
+    moved = [name for name, tensor in steered.tensors.items() if not torch.equal(tensor, dense.tensors[name])]
+    assert "conv1.weight" in moved or len(moved) > len(steered.tensors) // 2
+
+
 def test_a_finished_run_is_not_run_again(tiny_data: DataSplits, store: ArtifactStore) -> None:
     config = quick(seed=11)
     first = run_trial(config, data=tiny_data, store=store)
@@ -163,14 +198,62 @@ class Untouchable:
         raise AssertionError(f"a pruning run looked at {len(indices_N)} test images")
 
 
-@pytest.mark.parametrize("method", MethodName)
-def test_no_test_image_is_used_by_any_stage(
-    method: MethodName, tiny_data: DataSplits, tmp_path: Path
+def test_no_test_image_is_used_by_any_stage(tiny_data: DataSplits, tmp_path: Path) -> None:
+    guarded, store = replace(tiny_data, test=Untouchable(tiny_data.test.labels_N)), ArtifactStore(tmp_path)
+    for method in (*ONE_OF_EACH_KIND, MethodName.TAYLOR):
+        config = quick(method=method, recovery={"reconstruct": True, "num_images": 64})
+        run_trial(config, data=guarded, store=store)
+        with pytest.raises(AssertionError, match="looked at"):
+            evaluate_on_test(config, data=guarded, store=store)
+
+
+def test_a_reconstruction_is_measured_beside_the_removal_alone(
+    tiny_data: DataSplits, store: ArtifactStore
 ) -> None:
-    guarded = replace(tiny_data, test=Untouchable(tiny_data.test.labels_N))
-    run_trial(quick(method=method), data=guarded, store=ArtifactStore(tmp_path))
-    with pytest.raises(AssertionError, match="looked at"):
-        evaluate_on_test(quick(method=method), data=guarded, store=ArtifactStore(tmp_path))
+    def facts_of(**recovery: Any) -> Any:
+        result = run_trial(quick(method="l1", recovery=recovery), data=tiny_data, store=store)
+        final = store.get(result.trial_key)
+        assert final is not None
+        return final.facts
+
+    plain, refitted = facts_of(), facts_of(reconstruct=True, num_images=64)
+    assert (plain["num_correct_after_reconstruction"], plain["reconstruction"]) == (None, [])
+    assert refitted["num_correct_after_removal"] == plain["num_correct_after_removal"]
+    assert 0 <= refitted["num_correct_after_reconstruction"] <= len(tiny_data.validation)
+    assert refitted["reconstruction"]
+    assert all(layer["error_after"] < layer["error_before"] for layer in refitted["reconstruction"])
+
+
+def test_sensitivities_are_measured_once_for_all_budgets(tiny_data: DataSplits, store: ArtifactStore) -> None:
+    results = [
+        run_trial(
+            quick(
+                method="l2",
+                importance={"allocation": "sensitivity", "num_images": 64},
+                budgets={"macs": macs},
+            ),
+            data=tiny_data,
+            store=store,
+        )
+        for macs in (0.6, 0.7)
+    ]
+    assert [("sensitivity" in result.cached_stages) for result in results] == [False, True]
+
+
+def network_without_norms(*, num_classes: int, in_channels: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(in_channels, 8, 3),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, num_classes),
+    )
+
+
+def test_a_method_that_cannot_score_the_network_is_refused_before_training(tiny_data: DataSplits) -> None:
+    plain = {"name": "tests.pruning_core_tests.test_pipeline:network_without_norms"}
+    with pytest.raises(UnsupportedNetworkError, match="bn_scale needs a batch normalisation"):
+        preflight(quick(method="bn_scale", architecture=plain), tiny_data)
 
 
 def test_the_test_split_is_looked_at_once_and_remembered(tiny_data: DataSplits, store: ArtifactStore) -> None:
@@ -207,3 +290,20 @@ def test_budgets_below_the_narrowest_network_are_refused_with_what_can_be_reache
         preflight(quick(budgets={"macs": 0.01}), tiny_data)
     found = preflight(quick(), tiny_data)
     assert found.minimum.macs <= found.limits["macs"] <= found.dense.macs  # type: ignore[index]
+
+
+def test_a_search_that_asks_about_many_budgets_builds_the_network_once(
+    tiny_data: DataSplits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = preflight(quick(budgets={"macs": 0.5}, architecture={"name": "cifar_resnet8"}), tiny_data)
+    monkeypatch.delitem(preflight.__globals__, "build_network")
+    second = preflight(quick(budgets={"macs": 0.75}, architecture={"name": "cifar_resnet8"}), tiny_data)
+    assert (second.dense, second.minimum) == (first.dense, first.minimum)
+    assert second.limits["macs"] == pytest.approx(1.5 * first.limits["macs"], rel=1e-4)  # type: ignore[index]
+
+
+def test_another_scope_reaches_further(tiny_data: DataSplits) -> None:
+    inner, everything = (
+        preflight(quick(channels={"scope": scope}), tiny_data).minimum.macs for scope in ("inner", "all")
+    )
+    assert everything < inner

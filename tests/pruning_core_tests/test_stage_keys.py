@@ -10,9 +10,16 @@ from typing import Any
 
 import pytest
 
+from pruning_core import stage_keys
 from pruning_core.config import MethodName, PruningConfig, load_config
 from pruning_core.errors import InvalidCheckpointError, InvalidSettingsError
-from pruning_core.stage_keys import STAGES, STAGES_OF_METHOD, fields_read_by, plan_run
+from pruning_core.stage_keys import (
+    DEFAULT_ALLOCATIONS,
+    STAGES,
+    STAGES_OF_METHOD,
+    fields_read_by,
+    plan_run,
+)
 
 STEERED = ("dense", "predictor", "selector", "explanations", "steer", "fine_tune")
 
@@ -60,6 +67,7 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "saliency.selector.decoder_share": (0.2, "selector"),
     "gates.num_images": (100, "explanations"),
     "gates.source": ("hypernetwork", "steer"),
+    "gates.prior": ("l1", "steer"),
     "gates.noise": ("gumbel", "steer"),
     "gates.base": (2.0, "steer"),
     "gates.temperature": (0.9, "steer"),
@@ -70,16 +78,15 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "gates.learning_rate": (0.3, "steer"),
     "gates.weight_decay": (0.3, "steer"),
     "gates.budget_term": ("one_sided", "steer"),
-    "gates.dual_rate": (0.7, "steer"),
-    "gates.dual_damping": (0.7, "steer"),
-    "gates.dual_restarts": (True, "steer"),
-    "gates.budget_widths": ("sampled", "steer"),
+    "gates.budget_warmup": (0.2, "steer"),
+    "gates.steer_by": ("features", "steer"),
+    "gates.network_weights": ("joint", "steer"),
+    "gates.weight_learning_rate": (0.3, "steer"),
     "gates.task_loss": ("distillation", "steer"),
     "gates.targets": ("shuffled", "steer"),
     "gates.distance": ("raw", "steer"),
     "loss_weights.task": (0.7, "steer"),
     "loss_weights.steering": (0.7, "steer"),
-    "loss_weights.budget": (0.7, "steer"),
     "channels.scope": ("all", "steer"),
     "channels.round_to": (2, "steer"),
     "channels.min_channels": (2, "steer"),
@@ -88,6 +95,7 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "budgets.activation_memory": (0.7, "steer"),
     "budgets.latency_ms": (0.7, "steer"),
     "seed": (7, "steer"),
+    "recovery.reconstruct": (True, "fine_tune"),
     "fine_tuning.epochs": (99, "fine_tune"),
     "fine_tuning.batch_size": (32, "fine_tune"),
     "fine_tuning.learning_rate": (0.3, "fine_tune"),
@@ -101,6 +109,14 @@ CHANGES: dict[str, tuple[Any, str]] = {
 }
 
 # Seen through the data fingerprint, the file's content or another method instead.
+OF_BUDGET_TERMS: dict[str, Any] = {
+    "gates.dual_rate": 0.7,
+    "gates.dual_damping": 0.7,
+    "gates.dual_restarts": True,
+    "gates.budget_widths": "sampled",
+    "loss_weights.budget": 0.7,
+}
+
 ELSEWHERE = {
     "architecture.checkpoint",
     "latency_table",
@@ -113,6 +129,10 @@ ELSEWHERE = {
     "dataset.image_size",
     "dataset.split_seed",
     "method",
+    "recovery.num_images",
+    "gates.prior_sharpness",
+    *OF_BUDGET_TERMS,
+    "importance.allocation",
     "importance.num_images",
     "importance.grid_size",
     "importance.task_weight",
@@ -161,17 +181,15 @@ def test_where_the_data_came_from_moves_no_key(name: str) -> None:
     assert keys_by_stage(other) == keys_by_stage(PruningConfig())
 
 
-@pytest.mark.parametrize(
-    ("method", "trial_key"),
-    [
-        ("interpretation_steered", "6f271d2a0bfe4fff6c0a4ac7"),
-        ("task_inspired", "ee29d2a92f6643926b603466"),
-        ("l1", "d346cb240eab9022b6065c25"),
-    ],
-)
-def test_keys_are_those_that_version_0_1_0_made(method: str, trial_key: str) -> None:
-    """A field that came later is in no key while it has its default: studies of that version go on."""
-    assert plan_run(load_config({"method": method}), "data").trial_key == trial_key
+def test_a_field_that_came_later_is_in_no_key_while_it_has_its_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So studies of the version before it go on."""
+    digested: list[dict[str, Any]] = []
+    monkeypatch.setattr(stage_keys, "_digest", lambda values: digested.append(values) or "key")
+    plan_run(PruningConfig(), "data")
+    assert {"budgets.macs", "gates.source"} <= {name for values in digested for name in values["fields"]}
+    assert not any(stage_keys.ADDED_SINCE_FIRST_KEYS.keys() & values["fields"].keys() for values in digested)
 
 
 def test_a_latency_table_counts_by_its_content_and_only_with_a_budget(tmp_path: Path) -> None:
@@ -198,7 +216,9 @@ def test_other_data_moves_every_key() -> None:
     assert all(before[stage] != after[stage] for stage in STEERED)
 
 
-@pytest.mark.parametrize("name", sorted(name for name in ELSEWHERE if name.startswith("importance.")))
+@pytest.mark.parametrize(
+    "name", sorted(name for name in ELSEWHERE if name.startswith("importance.") and "allocation" not in name)
+)
 def test_importance_settings_count_only_where_importance_is_measured(name: str) -> None:
     value = False if name.endswith("greedy") else 0.25 if name.endswith("weight") else 7
     other = changed(name, value)
@@ -208,6 +228,77 @@ def test_importance_settings_count_only_where_importance_is_measured(name: str) 
     after = keys_by_stage(other.model_copy(update=method))
     assert before["dense"] == after["dense"]
     assert all(before[stage] != after[stage] for stage in ("importance", "allocate", "fine_tune"))
+
+
+def with_importance(method: MethodName, **importance: object) -> dict[str, str]:
+    return keys_by_stage(load_config({"method": method, "importance": importance}))
+
+
+def test_gradients_do_not_read_what_only_class_correlation_and_flow_need() -> None:
+    plain = with_importance(MethodName.TAYLOR)
+    assert with_importance(MethodName.TAYLOR, greedy=False, grid_size=2, task_weight=0.1) == plain
+    assert with_importance(MethodName.TAYLOR, num_images=7)["importance"] != plain["importance"]
+    assert "importance.greedy" not in fields_read_by(MethodName.TAYLOR)
+
+
+@pytest.mark.parametrize("method", [MethodName.TAYLOR, MethodName.L1])
+def test_an_allocation_moves_no_score_and_its_default_may_be_spelt_out(method: MethodName) -> None:
+    plain = with_importance(method)
+    assert with_importance(method, allocation=DEFAULT_ALLOCATIONS[method]) == plain
+    other = with_importance(method, allocation="sensitivity")
+    assert list(other) == [*list(plain)[:-2], "sensitivity", "allocate", "fine_tune"]
+    assert all(other[stage] == plain[stage] for stage in plain if stage not in ("allocate", "fine_tune"))
+    assert all(other[stage] != plain[stage] for stage in ("allocate", "fine_tune"))
+
+
+def test_sensitivities_are_shared_by_all_budgets_and_move_with_the_method() -> None:
+    def sensitivity_of(method: MethodName, **values: object) -> str:
+        config = {"method": method, "importance": {"allocation": "sensitivity"}, **values}
+        return keys_by_stage(load_config(config))["sensitivity"]
+
+    plain = sensitivity_of(MethodName.L1)
+    assert sensitivity_of(MethodName.L1, budgets={"macs": 0.3}, seed=5) == plain
+    assert sensitivity_of(MethodName.L2) != plain
+
+
+@pytest.mark.parametrize("name", OF_BUDGET_TERMS)
+def test_settings_of_a_loss_term_count_only_where_the_budget_is_one(name: str) -> None:
+    other = changed(name, OF_BUDGET_TERMS[name])
+    assert keys_by_stage(other) == keys_by_stage(PruningConfig())
+    term = {"gates": other.gates.model_copy(update={"budget_term": "lagrangian"})}
+    plain = {"gates": PruningConfig().gates.model_copy(update={"budget_term": "lagrangian"})}
+    before, after = PruningConfig().model_copy(update=plain), other.model_copy(update=term)
+    assert keys_by_stage(before)["steer"] != keys_by_stage(after)["steer"]
+
+
+def steered_from(prior: str | None, **values: object) -> dict[str, str]:
+    return keys_by_stage(load_config({"gates": {"prior": prior}, **values}))
+
+
+def test_a_prior_shares_the_importance_of_its_own_method() -> None:
+    plain, hybrid = steered_from(None), steered_from("task_inspired")
+    scored = with_importance(MethodName.TASK_INSPIRED)
+    assert list(hybrid) == [*list(plain)[:-2], "importance", "sensitivity", "steer", "fine_tune"]
+    assert all(hybrid[stage] == scored[stage] for stage in ("importance", "sensitivity"))
+    assert all(hybrid[stage] != plain[stage] for stage in ("steer", "fine_tune"))
+    assert list(steered_from("l1")) == list(plain)
+    assert steered_from("l1", importance={"allocation": "global"})["steer"] != steered_from("l1")["steer"]
+
+
+def test_without_a_prior_nothing_of_scores_counts() -> None:
+    assert steered_from(None, importance={"allocation": "global"}) == steered_from(None)
+    sharper = load_config({"gates": {"prior_sharpness": 5.0}})
+    assert keys_by_stage(sharper) == steered_from(None)
+    assert "importance.allocation" not in fields_read_by(MethodName.INTERPRETATION_STEERED)
+    assert "importance.allocation" in fields_read_by(MethodName.INTERPRETATION_STEERED, prior=MethodName.L1)
+
+
+def test_the_size_of_a_reconstruction_counts_only_if_there_is_one() -> None:
+    def trial_of(**recovery: object) -> str:
+        return plan_run(load_config({"recovery": recovery}), "data").trial_key
+
+    assert trial_of(num_images=7) == trial_of()
+    assert trial_of(num_images=7, reconstruct=True) != trial_of(reconstruct=True)
 
 
 def test_methods_share_the_dense_network_and_nothing_they_choose() -> None:
@@ -261,6 +352,8 @@ def test_parents_come_before_children_and_the_last_stage_is_the_trial(method: Me
 def test_the_fields_a_method_reads_are_known() -> None:
     assert "saliency.num_basis" in fields_read_by(MethodName.INTERPRETATION_STEERED)
     assert "saliency.num_basis" not in fields_read_by(MethodName.L1)
+    assert "importance.num_images" not in fields_read_by(MethodName.L1)
+    assert "importance.num_images" in fields_read_by(MethodName.L1, "sensitivity")
 
 
 def test_keys_are_the_same_in_every_process() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import pytest
@@ -12,15 +13,10 @@ from pruning_core.budgets import Resource
 from pruning_core.channels import build_cost_model, find_channel_groups
 from pruning_core.config import GatesConfig, LossWeightsConfig, SaliencyConfig
 from pruning_core.gating.gate_sources import GATE_SOURCES
-from pruning_core.gating.steering import (
-    LearnedGates,
-    SteeringProblem,
-    SteeringSet,
-    gated_forward,
-    split_by_group,
-    steer_gates,
-    steering_distance,
-)
+from pruning_core.gating.gated_network import SteeringProblem, gated_forward, split_by_group
+from pruning_core.gating.steering import LearnedGates, steer_gates
+from pruning_core.gating.steering_batches import SteeringSet
+from pruning_core.gating.step_loss import divergence, feature_distance, steering_distance
 from pruning_core.saliency import build_selector, dense_explanations, explanation_distance
 from tests.pruning_core_tests.saliency_cases import (
     NUM_CLASSES,
@@ -60,7 +56,7 @@ def steering_set() -> SteeringSet:
     found = dense_explanations(given.network, given.selector, data.train, data.normalisation)
     return SteeringSet(
         images=data.train,
-        normalisation=data.normalisation,
+        data=data,
         raw_NKP=found.raw_NKP,
         classes_N=found.classes_N,
         logits_NC=found.logits_NC,
@@ -69,8 +65,11 @@ def steering_set() -> SteeringSet:
 
 @functools.cache
 def learn(weights: tuple[tuple[str, float], ...] = (), seed: int = 0, **gates: Any) -> LearnedGates:
-    settings = GatesConfig(**{"steps": 30, "batch_size": 32, "learning_rate": 0.5, **gates})
-    return steer_gates(problem(), steering_set(), settings, LossWeightsConfig(**dict(weights)), seed=seed)
+    settings = GatesConfig(
+        **{"steps": 30, "batch_size": 32, "learning_rate": 0.5, "budget_term": "lagrangian", **gates}
+    )
+    weighing = LossWeightsConfig(**dict(weights))
+    return steer_gates(problem(), steering_set(), settings, weighing, seed=seed)
 
 
 def all_gates(value: float, *, requires_grad: bool = False) -> torch.Tensor:
@@ -162,6 +161,10 @@ def test_the_same_seed_learns_the_same_gates() -> None:
         {"hard_forward": True},
         {"final_temperature": 0.05},
         {"budget_term": "one_sided"},
+        {"budget_term": "exact"},
+        {"steer_by": "features"},
+        {"steer_by": "outputs"},
+        {"network_weights": "joint"},
         {"budget_term": "two_sided"},
         {"dual_rate": 0.01},
         {"dual_damping": 1.0},
@@ -218,3 +221,39 @@ def test_multipliers_bring_the_cost_to_the_budget_against_the_task() -> None:
     learned = learn((("task", 3.0),), steps=150, learning_rate=0.2)
     assert abs(learned.history[-1].excess) < 0.35
     assert learned.history[0].excess == pytest.approx(0.6, abs=0.15)  # nearly open, at half the MACs
+
+
+@pytest.mark.parametrize("network_weights", ["frozen", "joint"])
+def test_the_exact_budget_holds_at_the_end_and_falls_evenly_to_it(network_weights: str) -> None:
+    learned = learn(budget_term="exact", budget_warmup=0.5, network_weights=network_weights)
+    given = problem()
+    expected_G = torch.stack([part.sum() for part in learned.open_probability.values()])
+    share = given.cost_model.cost(expected_G)[Resource.MACS].item() / given.cost_model.dense.macs
+    assert share == pytest.approx(SHARE, rel=1e-3)
+    excesses = [terms.excess for terms in learned.history]
+    assert excesses[0] == pytest.approx(-math.log(SHARE), rel=1e-3)
+    assert excesses[: len(excesses) // 2] == sorted(excesses[: len(excesses) // 2], reverse=True)
+    assert max(map(abs, excesses[len(excesses) // 2 + 1 :])) < 1e-3
+
+
+def test_training_weights_along_returns_them_and_leaves_the_network_as_it_was() -> None:
+    given = problem()
+    before = fingerprint(given.network), fingerprint(given.selector)
+    learned = learn(network_weights="joint", seed=6)
+    assert (fingerprint(given.network), fingerprint(given.selector)) == before
+    assert learned.weights is not None
+    states = given.network.state_dict()
+    assert states.keys() == learned.weights.keys()
+    assert any(not torch.equal(states[name], tensor) for name, tensor in learned.weights.items())
+    assert learn(seed=6).weights is None
+
+
+def test_the_ablations_of_the_steering_term_are_zero_for_an_open_network() -> None:
+    given, data = problem(), patch_data()
+    images = first_batch(data)
+    came = gated_forward(given, {}, images, torch.zeros(len(images), dtype=torch.int64))
+    assert feature_distance(came.maps_NCHW, came.maps_NCHW).item() == 0
+    assert divergence(came.logits_NC, came.logits_NC).item() == pytest.approx(0, abs=1e-6)
+    other = tuple(2 * map_NCHW for map_NCHW in came.maps_NCHW)
+    assert feature_distance(other, came.maps_NCHW).item() == pytest.approx(1, rel=1e-5)
+    assert divergence(came.logits_NC.roll(1, dims=0), came.logits_NC).item() > 0

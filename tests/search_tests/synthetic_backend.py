@@ -40,6 +40,10 @@ class SyntheticBackend:
     def describe(self, config: PruningConfig) -> Facts:
         return {"dataset": config.dataset.name, "dense.macs": DENSE_MACS, "dense.params": DENSE_PARAMS}
 
+    def sweep(self) -> None:
+        for path in self._root.glob("partial-*"):
+            path.unlink()
+
     def plan(self, config: PruningConfig) -> TrialPlan:
         plain = config.model_dump(mode="json")
         dense = PlannedStage(name="dense", key=_key("dense", plain["dense_seed"]))

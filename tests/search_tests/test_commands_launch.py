@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import typer
 from rich.console import Console
 
-from pruning_core.errors import StorageError
+from pruning_core.errors import InfeasibleBudgetsError, StorageError
 from reports.page import ReportFiles, write_report
 from reports.records import StudyRecords, TrialRecord, TrialStatus
 from search.commands.launch import launch_study, resume_study
@@ -44,9 +44,16 @@ class FakeEngine:
         self.calls: list[tuple[SearchSpec, StudyFolder, bool]] = []
 
     def __call__(
-        self, spec: SearchSpec, folder: StudyFolder, *, resume: bool, console: Console
+        self,
+        spec: SearchSpec,
+        folder: StudyFolder,
+        *,
+        resume: bool,
+        console: Console,
+        prepare: Callable[[], object] = lambda: None,
     ) -> SearchOutcome:
         assert isinstance(console, Console)
+        prepare()
         self.calls.append((spec, folder, resume))
         if self._begins and not resume:
             folder.create(dump_spec(spec))
@@ -104,6 +111,12 @@ def test_a_launch_begins_with_what_will_run_and_what_cannot_be_met(
     assert "of the configurations ask for less and cannot be met" in out
     assert "shared stages  1 dense, 1 predictor, 3 selector, 3 explanations" in out
     assert "constraints    params <= 40K" in out
+
+
+def test_a_plan_that_cannot_be_met_ends_the_launch_with_nothing_written(tmp_path: Path) -> None:
+    with pytest.raises(InfeasibleBudgetsError, match="some of the searched budgets must be reachable"):
+        launch(tmp_path, FakeEngine(), "search={budgets.macs: {low: 0.001, high: 0.002}}", "first=[]")
+    assert not (tmp_path / "results").exists()
 
 
 def test_ctrl_c_tells_the_command_that_goes_on_and_ends_with_130(

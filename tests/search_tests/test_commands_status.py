@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,3 +131,36 @@ def test_a_report_is_a_page_and_two_tables_also_in_mlflow(mixed: StudyFolder) ->
     copies = [path for path in (mixed.root / "mlruns").rglob("*") if path.is_file()]
     assert {path.name for path in copies} == {page.name, front.name, trials.name}
     assert any(path.read_bytes() == page.read_bytes() for path in copies)
+
+
+REPORT_THAT_WATCHES_IMPORTS = """
+import importlib.abc
+import os
+import sys
+
+class Watcher(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "mlflow":
+            print("mlflow meets", os.environ.get("MLFLOW_DISABLE_TELEMETRY"))
+        return None
+
+sys.meta_path.insert(0, Watcher())
+from search.cli import app
+app(["report", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.slow
+def test_a_report_imports_mlflow_with_its_telemetry_off(mixed: StudyFolder) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    done = subprocess.run(
+        [sys.executable, "-c", REPORT_THAT_WATCHES_IMPORTS, mixed.study, "--storage", str(mixed.root)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+        cwd=Path(__file__).parents[2],
+    )
+    assert "mlflow meets true" in done.stdout.splitlines()
+    assert "mlflow meets None" not in done.stdout
+    assert (mixed.root / "mlflow.db").is_file()

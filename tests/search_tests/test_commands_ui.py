@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from typer.testing import CliRunner
 
 from pruning_core.errors import StorageError
 from search.cli import app
-from search.commands.ui import HOST, server_command
+from search.commands.ui import HOST, server_command, study_links
+from tests.search_tests.stored_studies import SPEC, store_study
 
 runner = CliRunner()
 
@@ -53,3 +55,15 @@ def test_a_port_that_is_taken_is_refused(store: Path) -> None:
 @pytest.mark.parametrize("port", ["0", "65536", "http"])
 def test_a_port_that_cannot_be_is_refused(port: str) -> None:
     assert runner.invoke(app, ["ui", "--port", port]).exit_code == 2
+
+
+def test_each_study_of_the_store_has_a_link_to_its_runs(tmp_path: Path) -> None:
+    mine = store_study(tmp_path, [], text=SPEC.replace("tiny", "mine"))
+    elsewhere = store_study(tmp_path, [], text=SPEC.replace("tiny", "elsewhere"))
+    store_study(tmp_path, [], text=SPEC.replace("tiny", "untracked"))
+    for folder, base in ((mine, None), (elsewhere, "https://mlflow.example/#/experiments/7/runs")):
+        content: dict[str, object] = {"experiment": "7", "parent": "p", "url_base": base, "runs": {}}
+        folder.mlflow_runs_path.write_text(json.dumps(content))
+    address = "http://127.0.0.1:5000"
+    page = f"{address}/#/experiments/7/runs?workflowType=machine_learning"
+    assert study_links(mine.root, address) == [("mine", page)]

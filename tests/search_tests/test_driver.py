@@ -151,6 +151,38 @@ def test_data_that_cannot_be_used_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
+def test_a_plan_that_fails_ends_the_search_before_it_began_and_ray_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened = []
+
+    @contextmanager
+    def noted_ray(**_: object) -> Iterator[Path]:
+        happened.append("started")
+        try:
+            yield tmp_path
+        finally:
+            happened.append("shut down")
+
+    def refuse() -> None:
+        raise InfeasibleBudgetsError("some of the searched budgets must be reachable")
+
+    monkeypatch.setattr(driver, "local_ray", noted_ray)
+    folder = folder_of(tmp_path)
+    with pytest.raises(InfeasibleBudgetsError, match="must be reachable"):
+        run_search(make_spec(), folder, resume=False, console=Console(), prepare=refuse, backend=FACTORY)
+    assert happened == ["started", "shut down"]
+    assert not folder.root.exists()
+
+
+def test_a_search_begins_by_sweeping_what_killed_processes_left(tmp_path: Path) -> None:
+    left = folder_of(tmp_path).artifacts_path / "partial-1"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    search(tmp_path, make_spec(limits={"trials": 1}))
+    assert not left.exists()
+
+
 def test_a_search_of_which_nothing_is_feasible_says_so(tmp_path: Path) -> None:
     spec = make_spec(search={"budgets.macs": {"low": 0.05, "high": 0.1}})
     with pytest.raises(

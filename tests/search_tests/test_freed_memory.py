@@ -36,3 +36,28 @@ def test_what_lies_free_between_used_blocks_goes_back_to_the_system() -> None:
     assert full > 350
     assert after < 0.5 * full
     assert after < before
+
+
+COUNT_GARBAGE = """
+import gc
+import weakref
+from search.freed_memory import return_freed_memory
+
+class Node: ...
+
+def cycle():
+    node = Node()
+    node.itself = node
+    return weakref.ref(node)
+
+return_freed_memory()
+gc.disable()
+later = [cycle() for _ in range(100)]
+return_freed_memory()
+print(gc.get_freeze_count() > 1000, len(gc.get_objects()) < 1000, sum(node() is not None for node in later))
+"""
+
+
+def test_what_came_since_the_first_call_is_collected_and_libraries_are_left_alone() -> None:
+    found = subprocess.run([sys.executable, "-c", COUNT_GARBAGE], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["True", "True", "0"]

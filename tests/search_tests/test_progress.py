@@ -46,6 +46,18 @@ def test_time_left_is_what_trials_took_shared_among_slots() -> None:
     assert state.left_s == 5 * 20 / 2
 
 
+def test_a_study_lasts_until_its_last_trial() -> None:
+    state = SearchState(empty(), limit=2, slots=2)
+    before = state.study.updated_at
+    later, earlier = (
+        lasting(number, 10).model_copy(update={"finished_at": before + after})
+        for number, after in enumerate((50.0, 20.0))
+    )
+    for record in (later, earlier):
+        state.add(record)
+    assert state.study.updated_at == before + 50
+
+
 def test_time_left_is_unknown_before_the_first_trial_and_zero_after_the_last() -> None:
     assert SearchState(empty(), limit=8, slots=2).left_s is None
     assert SearchState(study_of([lasting(0, 10)]), limit=1, slots=2).left_s == 0
@@ -103,6 +115,22 @@ def test_a_terminal_gets_a_view_with_what_runs_and_the_front() -> None:
     assert "90.0%" in shown
 
 
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_the_view_fits_the_terminal(width: int) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, force_terminal=True, color_system=None)
+    state = SearchState(empty(), limit=24, slots=2)
+    state.add(lasting(0, 10))
+    progress = LiveProgress(state, console)
+    console.print(progress._draw())
+    lines = [line.rstrip() for line in stream.getvalue().splitlines()]
+    first, second = lines[:2]
+    assert state.summary() in first or width < 80
+    assert second == "running: workers are starting" or width < 80
+    assert sum(line.startswith("dense") for line in lines) == 1
+    assert len(lines) == (8 if width < 80 else 7), lines
+
+
 @pytest.mark.parametrize("status", [TrialStatus.FAILED, TrialStatus.INFEASIBLE])
 def test_what_went_wrong_stays_on_the_screen(status: TrialStatus) -> None:
     stream = io.StringIO()
@@ -116,4 +144,10 @@ def test_what_went_wrong_stays_on_the_screen(status: TrialStatus) -> None:
 
 def test_output_that_is_no_terminal_is_plain() -> None:
     console = Console(file=io.StringIO(), force_terminal=False)
+    assert isinstance(make_progress(SearchState(empty(), limit=1, slots=1), console), PlainProgress)
+
+
+def test_a_terminal_that_cannot_redraw_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    console = Console(file=io.StringIO(), force_terminal=True)
     assert isinstance(make_progress(SearchState(empty(), limit=1, slots=1), console), PlainProgress)

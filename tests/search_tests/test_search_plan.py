@@ -40,6 +40,9 @@ class Network:
             "minimum.params": 100 // share,
         }
 
+    def sweep(self) -> None:
+        pytest.fail("planning removes nothing")
+
     def plan(self, config: PruningConfig) -> TrialPlan:
         dense = PlannedStage(name="dense", key="dense")
         selector = PlannedStage(
@@ -120,6 +123,8 @@ def test_shared_stages_are_counted_by_name_and_never_more_than_trials(tmp_path: 
         ("l1", "gates.steps"),
         ("random", "saliency.num_basis"),
         ("task_inspired", "loss_weights.steering"),
+        ("taylor", "importance.grid_size"),
+        ("lamp", "importance.num_images"),
         ("interpretation_steered", "importance.grid_size"),
     ],
 )
@@ -129,6 +134,13 @@ def test_searching_over_what_the_method_does_not_read_is_refused(
     text = SEARCH + f"  {name}: {{choices: [1, 2]}}\n"
     with pytest.raises(InvalidSettingsError, match=f"'search.{name}': has no effect with method {method}"):
         check_effects(spec_of(tmp_path, text, f"run.method={method}"))
+
+
+def test_a_field_that_one_of_the_searched_allocations_reads_may_vary(tmp_path: Path) -> None:
+    text = SEARCH + "  importance.num_images: {low: 8, high: 64}\n"
+    check_effects(spec_of(tmp_path, text, "run.method=l1", "run.importance.allocation=sensitivity"))
+    text += "  importance.allocation: {choices: [uniform, sensitivity]}\n"
+    check_effects(spec_of(tmp_path, text, "run.method=l1"))
 
 
 def test_a_field_that_one_of_the_searched_methods_reads_may_vary(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from search.front_text import accuracy_with_interval, front_lines
 from search.next_steps import command
 from search.study_folder import StudyFolder
 from search.text_tables import pair_lines, table_lines
-from tests.reports_tests.synthetic import staircase, study_of
+from tests.reports_tests.synthetic import make_study, staircase, study_of
 
 
 def test_words_stand_left_and_figures_right() -> None:
@@ -45,6 +45,13 @@ def test_memory_and_latency_are_columns_where_a_network_has_them() -> None:
     assert lines[0].split()[-2:] == ["memory", "latency"]
     assert lines[-2].split()[-3:] == ["1.20MB", "0.812", "ms"]
     assert "memory" not in front_lines(find_front(study_of(records)))[0]
+
+
+def test_the_front_with_explanations_fits_80_columns() -> None:
+    lines = front_lines(find_front(make_study(12)))
+    assert lines[0].endswith("params    kept  overlap")
+    assert lines[-1] == "overlap: of the explanations with those of the dense network"
+    assert max(len(line) for line in lines) <= 80
 
 
 def test_a_front_without_networks_says_so() -> None:

@@ -9,12 +9,13 @@ import pytest
 from mlflow.entities import Metric, Run
 from mlflow.tracking import MlflowClient
 
+from pruning_core.errors import StorageError
 from reports.fronts import find_front, front_ranks, hypervolume
 from reports.records import StudyRecords, TrialStatus, from_mlflow
 from search.study import open_search_study
 from search.tracking import MlflowProjection, log_report
 from search.tracking_writer import StudyAddress
-from tests.reports_tests.synthetic import make_study
+from tests.reports_tests.synthetic import START, make_study
 from tests.search_tests.synthetic_search import make_folder, make_spec
 
 pytestmark = [
@@ -25,6 +26,7 @@ pytestmark = [
 ]
 
 ALL_STATUSES = (TrialStatus.COMPLETE, TrialStatus.COMPLETE, TrialStatus.FAILED, TrialStatus.INFEASIBLE)
+CREATED_AT = START - 60
 FACTS = {"dataset": "digits", "dense.macs": 41_000_000}
 
 
@@ -45,6 +47,7 @@ def address(store: Path, request: pytest.FixtureRequest) -> StudyAddress:
         files_uri=(store / "mlruns" / name).as_uri(),
         study=name,
         study_id=f"id-{name}",
+        created_at=CREATED_AT,
         runs_path=store / f"{name}.json",
     )
 
@@ -181,7 +184,11 @@ def test_the_parent_carries_facts_and_the_front_s_history(address: StudyAddress)
         find_front(study).points
     )
     projection.sync(study, "KILLED")
-    assert Reader(address).parent.info.status == "KILLED"
+    seen = Reader(address)
+    assert seen.parent.info.status == "KILLED"
+    assert seen.parent.info.start_time == int(CREATED_AT * 1000)
+    assert seen.parent.info.end_time == int(study.updated_at * 1000)
+    assert "tags.`pareto.front` = 'true'" in seen.parent.data.tags["mlflow.note.content"]
 
 
 def test_studies_of_the_same_name_do_not_mix(address: StudyAddress) -> None:
@@ -192,6 +199,7 @@ def test_studies_of_the_same_name_do_not_mix(address: StudyAddress) -> None:
         files_uri=address.files_uri,
         study=address.study,
         study_id="another",
+        created_at=CREATED_AT,
         runs_path=address.runs_path,
     )
     projection = MlflowProjection(other, FACTS)
@@ -207,6 +215,7 @@ def test_run_ids_are_kept_for_links(address: StudyAddress) -> None:
     content = json.loads(address.runs_path.read_text())
     seen = Reader(address)
     assert content == {
+        "experiment": seen.parent.info.experiment_id,
         "parent": seen.parent.info.run_id,
         "url_base": None,
         "runs": {str(number): run.info.run_id for number, run in seen.children.items()},
@@ -225,3 +234,10 @@ def test_a_report_is_attached_to_the_parent(tmp_path: Path, store: Path) -> None
     assert [one.path for one in client.list_artifacts(run_id, "report")] == ["report/index.html"]
     assert log_report(folder, [page]) == run_id
     assert client.get_run(run_id).data.tags["study.id"] == "reported-id"
+
+
+def test_a_study_whose_driver_was_killed_before_it_began_has_no_run_to_attach_to(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, make_spec(study="stillborn"))
+    with pytest.raises(StorageError, match="'stillborn' has not; type `prunefront resume stillborn`"):
+        log_report(folder, [])
+    assert not (folder.root / "mlflow.db").exists()

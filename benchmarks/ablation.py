@@ -1,0 +1,251 @@
+"""What each part of pruning buys: methods and their parts after equal training.
+
+    python -m benchmarks.ablation --data data/cifar10.npz --store results/artifacts --out docs/results
+
+Every row prunes the same dense network (one per seed) to the same MACs with ``round_to: 1`` and updates the weights
+equally often after the dense training: rows that train weights along with the gates fine-tune for as many epochs less.
+Accuracies are of validation images. Differences are paired by seed. Finished stages are found in the store,
+and finished rows in ablation.json, and not run again, so it can be interrupted at any time.
+Writes ablation.json and ablation.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pruning_core.config import PruningConfig, load_config
+from pruning_core.data import load_data
+from pruning_core.stages import ArtifactStore, run_trial
+
+JOINT = {"gates.network_weights": "joint"}
+ROWS: dict[str, dict[str, Any]] = {
+    "random": {"method": "random"},
+    "L1, uniform": {"method": "l1"},
+    "L2, uniform": {"method": "l2"},
+    "FPGM, uniform": {"method": "fpgm"},
+    "BN scale, global": {"method": "bn_scale"},
+    "LAMP, global": {"method": "lamp"},
+    "Taylor, global": {"method": "taylor"},
+    "group L2, global": {"method": "group_norm"},
+    "group L2, global, all groups": {"method": "group_norm", "channels.scope": "all"},
+    "group L2, global, reconstructed": {"method": "group_norm", "recovery.reconstruct": True},
+    "group L2, global, no distillation": {"method": "group_norm", "fine_tuning.distillation.weight": 0.0},
+    "task-inspired": {"method": "task_inspired"},
+    "task-inspired, flow alone": {"method": "task_inspired", "importance.task_weight": 0.0},
+    "gates, frozen weights": {},
+    "gates, frozen weights, steering 0": {"loss_weights.steering": 0.0},
+    "gates, joint": JOINT,
+    "gates, joint, steering 0": {**JOINT, "loss_weights.steering": 0.0},
+    "gates, joint, steered by features": {**JOINT, "gates.steer_by": "features"},
+    "gates, joint, steered by outputs": {**JOINT, "gates.steer_by": "outputs"},
+    "gates, joint, shuffled targets": {**JOINT, "gates.targets": "shuffled"},
+    "gates, joint, K = 2": {**JOINT, "saliency.num_basis": 2},
+    "gates, joint, K = 4": {**JOINT, "saliency.num_basis": 4},
+    "gates, joint, all groups": {**JOINT, "channels.scope": "all"},
+    "gates, joint, from group L2": {**JOINT, "gates.prior": "group_norm"},
+    "gates, joint, from task-inspired": {**JOINT, "gates.prior": "task_inspired"},
+}
+REFERENCE = "L1, uniform"
+
+
+def make_config(args: argparse.Namespace, row: str, macs: float, seed: int) -> PruningConfig:
+    """Return the run of one cell of the table."""
+    changes = ROWS[row]
+    is_joint = changes.get("gates.network_weights") == "joint"
+    return load_config(
+        nested(
+            {
+                "architecture.name": args.architecture,
+                "dataset": {
+                    "name": "npz",
+                    "root": str(args.data),
+                    "train_images": args.images,
+                    "validation_share": 0.25,
+                },
+                "dense_training.epochs": args.dense_epochs,
+                "dense_seed": seed,
+                "saliency.seed": seed,
+                "seed": seed,
+                "budgets.macs": macs,
+                "channels.round_to": 1,
+                "gates.steps": args.gate_steps,
+                "fine_tuning.epochs": args.epochs - (_gate_epochs(args) if is_joint else 0),
+                **changes,
+            }
+        )
+    )
+
+
+def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn ``{"a.b": 1}`` into ``{"a": {"b": 1}}``."""
+    values: dict[str, Any] = {}
+    for name, value in dotted.items():
+        *path, last = name.split(".")
+        inner = values
+        for part in path:
+            inner = inner.setdefault(part, {})
+        inner[last] = value
+    return values
+
+
+def render(args: argparse.Namespace, cells: Sequence[Mapping[str, Any]]) -> str:
+    """Write one table per budget and the command that made them."""
+    epochs = f"{args.epochs} epochs" if args.epochs > 1 else "1 epoch"
+    lines = [
+        "# What each part buys",
+        "",
+        f"{args.architecture} on {args.images} images of CIFAR-10, a quarter of them for validation. After the dense",
+        f"training, every row updates weights for {epochs}, joint rows {_gate_epochs(args)} of them while gates learn.",
+        "Validation accuracy in percent, mean ± standard deviation over seeds; the difference to "
+        f"`{REFERENCE}` is paired by seed (± its standard error).",
+        "Explanations: overlap with the dense network's masks after fine-tuning.",
+        "",
+        f"    python -m benchmarks.ablation {args.command}",
+        "",
+    ]
+    for macs in args.budgets:
+        lines += [
+            f"## MACs {macs:g}",
+            "",
+            "| row | seeds | after removal | fine-tuned | difference | params kept | explanations |",
+            "|---|---|---|---|---|---|---|",
+            *(
+                _line(row, found, [cell for cell in cells if cell["macs"] == macs])
+                for row in ROWS
+                if (found := [cell for cell in cells if cell["macs"] == macs and cell["row"] == row])
+            ),
+            "",
+        ]
+    dense = {cell["seed"]: 100 * cell["num_correct_dense"] / cell["num_images"] for cell in cells}
+    lines += [
+        f"Dense: {', '.join(f'{value:.1f}' for value in dense.values())} (by seed). "
+        f"Machine: {platform.machine()}, {os.cpu_count()} cores, one thread; torch {torch.__version__}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _line(row: str, found: Sequence[Mapping[str, Any]], cells: Sequence[Mapping[str, Any]]) -> str:
+    reference = {cell["seed"]: _accuracy(cell) for cell in cells if cell["row"] == REFERENCE}
+    differences = [
+        _accuracy(cell) - reference[cell["seed"]]
+        for cell in found
+        if row != REFERENCE and cell["seed"] in reference
+    ]
+    removal = [100 * cell["num_correct_after_removal"] / cell["num_images"] for cell in found]
+    overlaps = [
+        cell["explanation_similarity"] for cell in found if cell["explanation_similarity"] is not None
+    ]
+    return (
+        f"| {row} | {len(found)} | {_spread(removal)} | **{_spread([_accuracy(cell) for cell in found])}** | "
+        f"{_difference(differences)} | {statistics.mean(cell['params_share'] for cell in found):.3f} | "
+        f"{f'{statistics.mean(overlaps):.3f}' if overlaps else ''} |"
+    )
+
+
+def _accuracy(cell: Mapping[str, Any]) -> float:
+    return float(100 * cell["num_correct_fine_tuned"] / cell["num_images"])
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{statistics.mean(values):.1f}" + (
+        f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    )
+
+
+def _difference(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    error = f" ± {statistics.stdev(values) / len(values) ** 0.5:.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):+.1f}{error}"
+
+
+def _gate_epochs(args: argparse.Namespace) -> int:
+    num_train: int = args.images - args.images // 4
+    num_images: int = args.gate_steps * 128
+    return max(1, round(num_images / num_train))
+
+
+def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="cifar10.npz, from python -m benchmarks.data"
+    )
+    parser.add_argument("--store", type=Path, default=Path("results/artifacts"))
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    parser.add_argument("--architecture", default="cifar_resnet20")
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--dense-epochs", type=int, default=15)
+    parser.add_argument("--gate-steps", type=int, default=290)
+    parser.add_argument("--epochs", type=int, default=9)
+    parser.add_argument("--budgets", type=float, nargs="+", default=[0.5, 0.25])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="ROW")
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args(argv)
+    args.command = (
+        f"--data cifar10.npz --architecture {args.architecture} --images {args.images} "
+        f"--dense-epochs {args.dense_epochs} --gate-steps {args.gate_steps} --epochs {args.epochs} "
+        f"--budgets {' '.join(map(str, args.budgets))} --seeds {' '.join(map(str, args.seeds))}"
+    )
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Fill the table cell by cell; a seed is complete for all rows before the next one begins."""
+    args = read_arguments(argv)
+    torch.set_num_threads(1)
+    store = ArtifactStore(args.store)
+    data = load_data(make_config(args, REFERENCE, 0.5, 0).dataset)
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = args.out / "ablation.json"
+    cells: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    for seed in args.seeds:
+        for macs in args.budgets:
+            for row in args.rows:
+                if any((cell["row"], cell["macs"], cell["seed"]) == (row, macs, seed) for cell in cells):
+                    continue
+                config = make_config(args, row, macs, seed)
+                result = run_trial(config, data=data, store=store, device=args.device)
+                plain = result.to_plain()
+                cells.append(
+                    {
+                        **{name: plain[name] for name in KEPT_FIGURES},
+                        "row": row,
+                        "macs": macs,
+                        "seed": seed,
+                        "macs_share": result.macs / result.dense_macs,
+                        "params_share": result.params / result.dense_params,
+                    }
+                )
+                print(f"seed {seed}, MACs {macs:g}, {row}: {result.accuracy:.4f}", flush=True)
+                path.write_text(json.dumps(cells, indent=1) + "\n", encoding="utf-8")
+                (args.out / "ablation.md").write_text(render(args, cells), encoding="utf-8")
+
+
+KEPT_FIGURES = (
+    "num_images",
+    "num_correct_dense",
+    "num_correct_after_removal",
+    "num_correct_fine_tuned",
+    "explanation_distance",
+    "explanation_similarity",
+    "kept",
+    "stage_seconds",
+)
+
+
+if __name__ == "__main__":
+    main()

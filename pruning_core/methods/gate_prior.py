@@ -1,0 +1,47 @@
+"""Where gates start: all alike, or as a scoring method would set them (the hybrid).
+
+A scoring method's allocation gives each group a share, its scores an order within the group. The prior logits are
+those of the soft top-k gates with that mean, ``sharpness * (log score - threshold)``: a group's open probabilities
+add up to its allocated width, and gate learning starts from the scoring method's answer instead of from nothing.
+
+Shape suffixes used in this file:
+    G  channel groups
+    C  channels of one group
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pruning_core.config import MethodName
+from pruning_core.importance import IMPORTANCES
+from pruning_core.methods.allocation import pad_log_scores
+from pruning_core.methods.allocators import ALLOCATORS
+from pruning_core.methods.protocols import MethodContext
+from pruning_core.methods.threshold_gate import solve_threshold
+from pruning_core.stage_keys import allocation_of
+
+LARGEST_LOGIT = 4.0
+"""No gate starts nearer to 0 or 1 than this, so that learning can still turn it."""
+
+
+def prior_logits(context: MethodContext, prior: MethodName) -> dict[str, Tensor]:
+    """Return per group the logits, float64, that the gates of its channels start from.
+
+    Raises:
+        UnsupportedNetworkError: The importance cannot rate this network.
+    """
+    allocation = allocation_of(prior, context.config.importance.allocation)
+    assert allocation is not None, "a method that scores channels has an allocation"
+    scores = context.importance
+    if scores is None:
+        scores = IMPORTANCES[prior].score(context.importance_context)
+    proposal = ALLOCATORS[allocation](context, scores)
+    names = list(context.cost_model.names)
+    share_G = torch.tensor([proposal.widths[name] / len(scores[name]) for name in names], dtype=torch.float64)
+    sharpness = context.config.gates.prior_sharpness
+    log_score_GC = pad_log_scores([scores[name] for name in names])
+    tau_G = solve_threshold(share_G, log_score_GC, sharpness)
+    logits_GC = (sharpness * (log_score_GC - tau_G[:, None])).clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
+    return {name: logits_C[: len(scores[name])] for name, logits_C in zip(names, logits_GC, strict=True)}
