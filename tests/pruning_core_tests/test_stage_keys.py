@@ -186,7 +186,12 @@ def test_a_field_that_came_later_is_in_no_key_while_it_has_its_default(
 ) -> None:
     """So studies of the version before it go on."""
     digested: list[dict[str, Any]] = []
-    monkeypatch.setattr(stage_keys, "_digest", lambda values: digested.append(values) or "key")
+
+    def remember(values: dict[str, Any]) -> str:
+        digested.append(values)
+        return "key"
+
+    monkeypatch.setattr(stage_keys, "_digest", remember)
     plan_run(PruningConfig(), "data")
     assert {"budgets.macs", "gates.source"} <= {name for values in digested for name in values["fields"]}
     assert not any(stage_keys.ADDED_SINCE_FIRST_KEYS.keys() & values["fields"].keys() for values in digested)
