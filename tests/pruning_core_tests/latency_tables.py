@@ -17,11 +17,11 @@ def made_up_table(name: str) -> LatencyTable:
     return table_for(network_named(name))
 
 
-def table_for(network: nn.Module) -> LatencyTable:
+def table_for(network: nn.Module, input_shape: tuple[int, int, int] = IMAGE) -> LatencyTable:
     """Return a made-up table that covers a network."""
     widest: dict[str, tuple[int, int]] = {}
     duplicate = evaluation_copy(network)
-    for call in trace_calls(duplicate, example_images(duplicate, IMAGE, num_images=1)):
+    for call in trace_calls(duplicate, example_images(duplicate, input_shape, num_images=1)):
         inputs, outputs = widest.get(call.key, (1, 1))
         widest[call.key] = (max(inputs, call.inputs), max(outputs, call.outputs))
     return table_of({key: _grid(key, *ends) for key, ends in widest.items()})

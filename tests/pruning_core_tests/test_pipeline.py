@@ -15,7 +15,6 @@ from pruning_core.channels import count_activation_memory, count_cost
 from pruning_core.config import MethodName, PruningConfig, load_config
 from pruning_core.data import DataSplits, iterate_batches
 from pruning_core.errors import InfeasibleBudgetsError, StorageError, UnsupportedNetworkError
-from pruning_core.latency.measuring import MeasuringSettings, measure_table
 from pruning_core.latency.table import write_latency_table
 from pruning_core.stage_keys import STAGES_OF_METHOD, stages_of
 from pruning_core.stages import (
@@ -29,6 +28,7 @@ from pruning_core.stages import (
     run_stage,
     run_trial,
 )
+from tests.pruning_core_tests.latency_tables import table_for
 from tests.synthetic import same_weights
 
 QUICK: dict[str, Any] = {
@@ -97,8 +97,7 @@ def test_budgets_on_memory_and_latency_are_met_and_recorded(
     dense = build_network(
         quick().architecture, num_classes=tiny_data.num_classes, in_channels=tiny_data.in_channels
     )
-    settings = MeasuringSettings(repeats=1, grid_points=2)
-    write_latency_table(measure_table(dense.eval(), tiny_data.input_shape, settings), tmp_path / "table.json")
+    write_latency_table(table_for(dense, tiny_data.input_shape), tmp_path / "table.json")
     config = quick(
         method=method,
         channels={"scope": "all", "round_to": 1},

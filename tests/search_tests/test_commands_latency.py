@@ -13,7 +13,9 @@ from tests.pruning_core_tests.latency_tables import made_up_table
 from tests.search_tests.stored_studies import write_spec
 
 runner = CliRunner()
-SPEC = "study: tiny\nrun: {architecture: {width: 0.5}}\nsearch: {budgets.latency_ms: {low: 0.6, high: 0.9}}\n"
+SPEC = (
+    "study: tiny\nrun: {architecture: {width: 0.5}}\nsearch: {budgets.latency_ms: {choices: [1.0, 900ms]}}\n"
+)
 QUICKLY = ["--repeats", "1", "--grid-points", "2"]
 
 
@@ -28,7 +30,7 @@ def test_the_table_is_written_where_the_spec_says_and_a_plan_can_use_it(tmp_path
     assert read_latency_table(str(tmp_path / "tables" / "cpu.json")).repeats == 1
     plan = runner.invoke(app, ["plan", str(spec)])
     assert plan.exit_code == 0, plan.output
-    assert "latency_ms: reachable minimum 0." in plan.stdout
+    assert "latency_ms: reachable minimum " in plan.stdout
 
 
 def test_without_a_place_in_the_spec_the_table_lies_beside_it(tmp_path: Path) -> None:
