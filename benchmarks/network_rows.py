@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from benchmarks.network_list import image_side
 from pruning_core.architectures import build_network
 from pruning_core.channels import ChannelSelection, find_channel_groups, remove_channels, slim_layout
-from pruning_core.config import ArchitectureConfig, ChannelsConfig
+from pruning_core.config import ArchitectureConfig, ChannelsConfig, PruningConfig
 from pruning_core.export import export_network, rebuild_network
 from search.network_check import NetworkCheck, prove_network, randomise_constants
 
@@ -66,7 +66,9 @@ def check_network_named(name: str, *, scopes: Sequence[str] = ("inner", "all")) 
     network = build_untrained(name)
     images_NCHW = example_images(name)
     checks = {
-        scope: prove_network(network, images_NCHW, ChannelsConfig(scope=scope, round_to=1))
+        scope: prove_network(
+            network, images_NCHW, PruningConfig(channels=ChannelsConfig(scope=scope, round_to=1))
+        )
         for scope in scopes
     }
     differences, rebuilt = check_export(name, network, images_NCHW)

@@ -18,10 +18,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from pruning_core.budgets import Budget, Resource
+from pruning_core.budget_settings import BudgetsConfig
+from pruning_core.budgets import Budget
 from pruning_core.errors import InvalidSettingsError
 from pruning_core.setting_types import (
-    BudgetField,
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
@@ -152,24 +152,6 @@ class ChannelsConfig(Settings):
     min_channels: PositiveInt = 1
 
 
-class BudgetsConfig(Settings):
-    """Hard limits on the slim network; at least one. Shares count the whole dense network."""
-
-    macs: BudgetField | None = None
-    params: BudgetField | None = None
-
-    @model_validator(mode="after")
-    def _at_least_one(self) -> Self:
-        if self.macs is None and self.params is None:
-            raise ValueError("at least one of macs and params must be set")
-        return self
-
-    def items(self) -> list[tuple[Resource, Budget]]:
-        """Return the budgets that are set, by resource."""
-        pairs = [(Resource.MACS, self.macs), (Resource.PARAMS, self.params)]
-        return [(resource, budget) for resource, budget in pairs if budget is not None]
-
-
 class PredictorConfig(Settings):
     """Training of the network that classifies masked images as the dense network classifies whole ones.
 
@@ -263,6 +245,7 @@ class GatesConfig(Settings):
         budget_warmup: Share of the steps in which the cost falls from the dense network's to the budget (``exact``).
         dual_rate: How far a multiplier's integral moves per step and unit of log excess (``lagrangian``).
         dual_damping: What is added to the integral per unit of log excess (``lagrangian``).
+        dual_restarts: A multiplier's integral falls back to 0 as soon as its budget is met (``lagrangian``).
         budget_widths: The cost in a loss term is that of the ``expected`` widths, or of an independent ``sampled`` 0/1
             draw (the paper's; gumbel noise needs it, because its open probability is flat at the start).
         task_loss: Cross-entropy with the label, or distillation from the dense network.
@@ -293,6 +276,7 @@ class GatesConfig(Settings):
     budget_warmup: UnitInterval = 0.5
     dual_rate: NonNegativeFloat = 0.02
     dual_damping: NonNegativeFloat = 5.0
+    dual_restarts: bool = False
     budget_widths: Literal["expected", "sampled"] = "expected"
     task_loss: Literal["cross_entropy", "distillation"] = "cross_entropy"
     steer_by: Literal["explanations", "features", "outputs"] = "explanations"
@@ -366,6 +350,7 @@ class RecoveryConfig(Settings):
 class PruningConfig(Settings):
     """One pruning run, completely. ``seed`` moves gates and fine-tuning; the dense network, the split and the
     saliency networks have seeds of their own, so that runs which differ in ``seed`` alone still share them.
+    ``latency_table``: file that ``prunefront latency`` wrote; ``budgets.latency_ms`` needs it.
     """
 
     architecture: ArchitectureConfig = ArchitectureConfig()
@@ -375,6 +360,7 @@ class PruningConfig(Settings):
     method: MethodName = MethodName.INTERPRETATION_STEERED
     channels: ChannelsConfig = ChannelsConfig()
     budgets: BudgetsConfig = BudgetsConfig(macs=Budget(share=0.5))
+    latency_table: str | None = None
     saliency: SaliencyConfig = SaliencyConfig()
     gates: GatesConfig = GatesConfig()
     loss_weights: LossWeightsConfig = LossWeightsConfig()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
-from pruning_core.budgets import Budget, parse_budget
+from pruning_core.budgets import NANOSECONDS_PER_MS, Budget, parse_budget, parse_latency_budget
 
 UnitInterval = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -21,6 +21,18 @@ def _budget_to_plain(budget: Budget) -> float | int:
 
 BudgetField = Annotated[
     Budget, BeforeValidator(parse_budget), PlainSerializer(_budget_to_plain, return_type=float | int)
+]
+
+
+def _latency_to_plain(budget: Budget) -> float | str:
+    if budget.share is not None:
+        return budget.share
+    milliseconds = (budget.amount or 0) / NANOSECONDS_PER_MS
+    return milliseconds if milliseconds > 1 else f"{milliseconds}ms"  # up to 1 a number is a share
+
+
+LatencyBudgetField = Annotated[
+    Budget, BeforeValidator(parse_latency_budget), PlainSerializer(_latency_to_plain, return_type=float | str)
 ]
 
 

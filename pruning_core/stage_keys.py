@@ -17,6 +17,7 @@ from typing import Any
 
 from pruning_core.config import MethodName, PruningConfig
 from pruning_core.errors import InvalidCheckpointError, InvalidSettingsError
+from pruning_core.latency.table import unreadable_table
 
 KEY_LENGTH = 24  # hexadecimal digits: 96 bits
 
@@ -72,14 +73,31 @@ STAGES: dict[str, StageSpec] = {
     ),
     "steer": StageSpec(
         version=2,
-        reads=("channels", "budgets", "gates", "loss_weights", "importance.allocation", "seed"),
+        reads=(
+            "channels",
+            "budgets",
+            "latency_table",
+            "gates",
+            "loss_weights",
+            "importance.allocation",
+            "seed",
+        ),
         ignores=("gates.num_images",),
     ),
     "allocate": StageSpec(
-        version=2, reads=("method", "importance.allocation", "channels", "budgets", "seed")
+        version=2, reads=("method", "importance.allocation", "channels", "budgets", "latency_table", "seed")
     ),
     "fine_tune": StageSpec(version=1, reads=("recovery", "fine_tuning", "seed", "dataset.augmentation")),
 }
+
+ADDED_SINCE_FIRST_KEYS: dict[str, Any] = {
+    "budgets.activation_memory": None,
+    "budgets.latency_ms": None,
+    "gates.dual_restarts": False,
+    "latency_table": None,
+}
+"""Fields that came after keys were first made, with the value at which stages do what they did before: such a field is
+in no key, so that studies of an earlier version go on."""
 
 _STEERED: dict[str, tuple[str, ...]] = {
     "dense": (),
@@ -129,7 +147,13 @@ DEFAULT_ALLOCATIONS: dict[MethodName, str | None] = {
 }
 """What ``importance.allocation: auto`` stands for: what each method's source does."""
 
-_OF_BUDGET_TERMS = ("gates.budget_widths", "gates.dual_rate", "gates.dual_damping", "loss_weights.budget")
+_OF_BUDGET_TERMS = (
+    "gates.budget_widths",
+    "gates.dual_rate",
+    "gates.dual_damping",
+    "gates.dual_restarts",
+    "loss_weights.budget",
+)
 """Fields that count only where the budget is a loss term."""
 
 _READ_LESS: dict[tuple[MethodName, str], tuple[str, ...]] = {
@@ -212,7 +236,7 @@ def plan_run(config: PruningConfig, data_fingerprint: str) -> RunPlan:
 
     Raises:
         InvalidCheckpointError: The checkpoint named in the configuration cannot be read.
-        InvalidSettingsError: A plug-in's module cannot be found.
+        InvalidSettingsError: A plug-in's module or the latency table cannot be found.
     """
     fields = _content_fields(config)
     keys: dict[str, str] = {}
@@ -292,11 +316,18 @@ def _content_fields(config: PruningConfig) -> dict[str, Any]:
         fields["recovery.num_images"] = None
     checkpoint = config.architecture.checkpoint
     if checkpoint is not None:
-        fields["architecture.checkpoint"] = _digest_file(checkpoint)
+        fields["architecture.checkpoint"] = _digest_checkpoint(checkpoint)
+    if config.budgets.latency_ms is None:
+        fields["latency_table"] = None
+    elif config.latency_table is not None:
+        fields["latency_table"] = _digest_latency_table(config.latency_table)
     module, _, function = config.architecture.name.partition(":")
     if function and module not in ("torchvision", "timm"):
         fields["architecture.source"] = _digest_module(module)
-    return fields
+    added = ADDED_SINCE_FIRST_KEYS
+    return {
+        name: value for name, value in fields.items() if name not in added or value not in (None, added[name])
+    }
 
 
 def _digest(values: Mapping[str, Any]) -> str:
@@ -305,12 +336,23 @@ def _digest(values: Mapping[str, Any]) -> str:
 
 
 def _digest_file(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _digest_checkpoint(path: str) -> str:
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return _digest_file(path)
     except OSError as error:
         raise InvalidCheckpointError(
             f"architecture.checkpoint must be a readable file, but {path!r} is not: {error.strerror}"
         ) from None
+
+
+def _digest_latency_table(path: str) -> str:
+    try:
+        return _digest_file(path)
+    except OSError as error:
+        raise unreadable_table(path, error.strerror or str(error)) from None
 
 
 def _digest_module(module: str) -> str:
@@ -322,4 +364,4 @@ def _digest_module(module: str) -> str:
         raise InvalidSettingsError(
             f"architecture.name: module {module!r} must be importable; start from the folder it lies in"
         )
-    return _digest_file(found.origin)
+    return _digest_checkpoint(found.origin)

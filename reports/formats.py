@@ -9,6 +9,7 @@ from reports.scores import NetworkScores
 __all__ = [
     "accuracy_text",
     "amount",
+    "amount_of",
     "clock_time",
     "counted",
     "duration",
@@ -28,6 +29,13 @@ def amount(value: float) -> str:
             decimals = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
             return f"{scaled:.{decimals}f}{unit}"
     return f"{value:.0f}"
+
+
+def amount_of(resource: str, value: float) -> str:
+    """Write what a network costs of a resource with its unit: ``20.3M``, ``1.20MB`` of memory, ``0.812 ms``."""
+    if resource == "latency_ms":
+        return f"{value:.3g} ms"
+    return f"{amount(value)}{'B' if resource == 'activation_memory' else ''}"
 
 
 def percent(share: float, decimals: int = 1) -> str:

@@ -36,6 +36,7 @@ class FrontRow:
     params_share: float
     explanation_similarity: float | None
     latency_ms: float | None
+    activation_memory: int | None
     test_accuracy: float | None
     num_kept: int
     num_channels: int
@@ -83,6 +84,7 @@ def _front_row(
         params_share=scores.params_share,
         explanation_similarity=scores.explanation_similarity,
         latency_ms=scores.latency_ms,
+        activation_memory=scores.activation_memory,
         test_accuracy=None if record.test is None else record.test.accuracy,
         num_kept=record.num_kept,
         num_channels=record.num_channels,

@@ -52,6 +52,12 @@ def _of_dense_params(value: float, scores: NetworkScores) -> float:
     return min(value / scores.dense_params, 1.0)
 
 
+def _of_dense_memory(value: float, scores: NetworkScores) -> float:
+    if scores.dense_activation_memory is None:
+        return _squashed(value, scores)
+    return min(value / scores.dense_activation_memory, 1.0)
+
+
 def _of_dense_latency(value: float, scores: NetworkScores) -> float:
     if scores.dense_latency_ms is None:
         return _squashed(value, scores)
@@ -62,6 +68,11 @@ OBJECTIVES: dict[str, Objective] = {
     "accuracy": Objective(label="accuracy", value=lambda scores: scores.accuracy, normalised=_as_it_is),
     "macs": Objective(label="FLOPs (MACs)", value=lambda scores: scores.macs, normalised=_of_dense_macs),
     "params": Objective(label="params", value=lambda scores: scores.params, normalised=_of_dense_params),
+    "activation_memory": Objective(
+        label="activation memory (bytes)",
+        value=lambda scores: scores.activation_memory,
+        normalised=_of_dense_memory,
+    ),
     "latency_ms": Objective(
         label="latency (ms)", value=lambda scores: scores.latency_ms, normalised=_of_dense_latency
     ),

@@ -8,7 +8,7 @@ from typing import Self
 
 from reports.confidence import Interval, wilson_interval
 from reports.dense import DenseNetwork
-from reports.formats import accuracy_text, amount, percent, points
+from reports.formats import accuracy_text, amount, amount_of, percent, points
 from reports.front_rows import FrontRow, front_rows
 from reports.fronts import StudyFront, scores_of
 from reports.page_text import export_command
@@ -28,6 +28,7 @@ class ShownColumns:
 
     similarity: bool
     channels: bool
+    memory: bool
     latency: bool
     test: bool
 
@@ -38,6 +39,7 @@ class ShownColumns:
         return cls(
             similarity=any(s.explanation_similarity is not None for s in scores),
             channels=any(record.kept for record in records),
+            memory=any(s.activation_memory is not None for s in scores),
             latency=any(s.latency_ms is not None for s in scores),
             test=any(record.test is not None for record in records),
         )
@@ -45,7 +47,7 @@ class ShownColumns:
     @property
     def num_columns(self) -> int:
         """Columns of the table in all."""
-        return _ALWAYS_SHOWN + self.similarity + self.channels + self.latency + self.test
+        return _ALWAYS_SHOWN + self.similarity + self.channels + self.memory + self.latency + self.test
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +86,7 @@ class PageRow:
     similarity_text: str
     num_kept: int
     num_channels: int
+    memory_text: str
     latency_text: str
     test_text: str
     step_text: str
@@ -127,7 +130,8 @@ def page_suggestions(front: StudyFront) -> tuple[PageSuggestion, ...]:
 
 
 def _page_row(row: FrontRow, study: str) -> PageRow:
-    similarity, latency, test = row.explanation_similarity, row.latency_ms, row.test_accuracy
+    similarity, memory, latency = row.explanation_similarity, row.activation_memory, row.latency_ms
+    test = row.test_accuracy
     return PageRow(
         number=row.number,
         accuracy_text=accuracy_text(row.accuracy, row.num_images),
@@ -141,7 +145,8 @@ def _page_row(row: FrontRow, study: str) -> PageRow:
         similarity_text="" if similarity is None else percent(similarity),
         num_kept=row.num_kept,
         num_channels=row.num_channels,
-        latency_text="" if latency is None else f"{latency:.3g} ms",
+        memory_text="" if memory is None else amount_of("activation_memory", memory),
+        latency_text="" if latency is None else amount_of("latency_ms", latency),
         test_text="" if test is None else percent(test, 2),
         step_text=_step_text(row.step),
         step_saving=_step_saving(row.step),

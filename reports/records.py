@@ -78,7 +78,7 @@ class TrialRecord(PlainRecord):
     config: dict[str, JsonValue]
     varied: dict[str, Scalar] = Field(default_factory=dict)
     scores: NetworkScores | None = None
-    limits: dict[str, int] = Field(default_factory=dict)
+    limits: dict[str, int | float] = Field(default_factory=dict)
     constraint_values: dict[str, float] = Field(default_factory=dict)
     kept: dict[str, tuple[int, int]] = Field(default_factory=dict)
     stage_seconds: dict[str, Seconds] = Field(default_factory=dict)
@@ -113,9 +113,15 @@ class TrialRecord(PlainRecord):
         """Whether the network is within its budgets and satisfies every constraint."""
         if self.status is TrialStatus.INFEASIBLE or self.scores is None:
             return False
-        cost = {"macs": self.scores.macs, "params": self.scores.params}
-        within = all(cost[resource] <= limit for resource, limit in self.limits.items())
+        within = all(self.scores.cost(resource) <= limit for resource, limit in self.limits.items())
         return within and all(value <= 0 for value in self.constraint_values.values())
+
+    @property
+    def budget_use(self) -> dict[str, float]:
+        """Which share of each budget the network uses, by resource."""
+        if self.scores is None:
+            return {}
+        return {resource: self.scores.cost(resource) / limit for resource, limit in self.limits.items()}
 
     @property
     def num_kept(self) -> int:
@@ -213,6 +219,9 @@ def to_metrics(record: TrialRecord) -> dict[str, float]:
             "mask_area": scores.mask_area,
             "selector_agreement": scores.selector_agreement,
             "latency_ms": scores.latency_ms,
+            "latency_share": scores.latency_share,
+            "activation_memory": scores.activation_memory,
+            "activation_memory_share": scores.activation_memory_share,
         }
     if record.test is not None:
         metrics |= {"test_accuracy": record.test.accuracy, "test_accuracy_dense": record.test.accuracy_dense}

@@ -27,7 +27,8 @@ class NetworkScores(PlainRecord):
     ``explanation_similarity`` is the soft overlap of dense and slim saliency masks in [0, 1], higher is better;
     ``explanation_distance`` is between their parameters, lower is better. ``mask_area`` is the mean mask of the
     dense network as a share of the image; ``selector_agreement`` the share of images whose dense prediction
-    survives the mask. Latencies are milliseconds for one image.
+    survives the mask. Latencies are milliseconds of one forward pass by a table of measured layers.
+    ``activation_memory`` is in bytes, at the peak of one image's forward pass.
     """
 
     num_images: PositiveCount
@@ -44,6 +45,8 @@ class NetworkScores(PlainRecord):
     selector_agreement: UnitInterval | None = None
     latency_ms: Annotated[float, Field(gt=0)] | None = None
     dense_latency_ms: Annotated[float, Field(gt=0)] | None = None
+    activation_memory: PositiveCount | None = None
+    dense_activation_memory: PositiveCount | None = None
 
     @model_validator(mode="after")
     def _counts_fit(self) -> Self:
@@ -80,6 +83,39 @@ class NetworkScores(PlainRecord):
     def params_share(self) -> float:
         """Kept share of the dense network's params."""
         return self.params / self.dense_params
+
+    @property
+    def latency_share(self) -> float | None:
+        """Share of the dense network's latency, where both are known."""
+        if self.latency_ms is None or self.dense_latency_ms is None:
+            return None
+        return self.latency_ms / self.dense_latency_ms
+
+    @property
+    def activation_memory_share(self) -> float | None:
+        """Kept share of the dense network's activation memory, where both are known."""
+        if self.activation_memory is None or self.dense_activation_memory is None:
+            return None
+        return self.activation_memory / self.dense_activation_memory
+
+    def cost(self, resource: str) -> float:
+        """Return what the network costs of a resource that a budget can limit: ``macs``, ``latency_ms``, ...
+
+        Raises:
+            ValueError: It was not measured.
+        """
+        amount: float | None = getattr(self, resource)
+        if amount is None:
+            raise ValueError(f"a network with a budget on {resource} must have a {resource}, but it has none")
+        return amount
+
+    def dense_cost(self, resource: str) -> float:
+        """Return what the dense network costs of such a resource.
+
+        Raises:
+            ValueError: It was not measured.
+        """
+        return self.cost(f"dense_{resource}")
 
 
 class TestScores(PlainRecord):

@@ -62,6 +62,30 @@ def plan(spec: Spec, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def latency(
+    spec: Spec,
+    overrides: Overrides = None,
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="As torch spells it: cpu, cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of one forward pass on the CPU.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images of one forward pass.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="Forward passes whose median counts.")] = 30,
+    grid_points: Annotated[int, typer.Option(min=2, help="Widths tried along inputs and outputs.")] = 5,
+) -> None:
+    """Measure the table that latency budgets need."""
+    from pruning_core.latency.measuring import MeasuringSettings
+    from search.commands.latency import measure_latency
+
+    settings = MeasuringSettings(
+        device=device,
+        num_threads=threads,
+        batch_size=batch_size,
+        repeats=repeats,
+        grid_points=grid_points,
+    )
+    measure_latency(spec, overrides or [], settings)
+
+
+@app.command()
 def launch(spec: Spec, overrides: Overrides = None) -> None:
     """Run a search to its end."""
     _read_first(spec, overrides)

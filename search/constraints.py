@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pruning_core.budgets import Budget, parse_budget
+from pruning_core.budgets import COUNTED_ALWAYS, Budget, Resource, parse_budget, parse_latency_budget
 from pruning_core.errors import InvalidSettingsError
 from reports.scores import NetworkScores
 
-__all__ = ["NOT_BUILT_YET", "QUANTITIES", "Constraint", "parse_constraint"]
+__all__ = ["BUDGETED", "QUANTITIES", "Constraint", "parse_constraint", "unknown_quantity"]
 
-QUANTITIES = ("accuracy", "macs", "params")
+QUANTITIES = ("accuracy", *map(str, Resource))
 """What can be an objective or be constrained."""
 
-NOT_BUILT_YET = ("latency_ms",)
-"""Quantities of the design that this version cannot measure during a search."""
+BUDGETED = tuple(str(resource) for resource in Resource if resource not in COUNTED_ALWAYS)
+"""Quantities that are known only of runs with a budget on them; a budget of 1.0 limits nothing."""
 
 _FORM = re.compile(r"^\s*(<=|>=)\s*(.+?)\s*$")
 
@@ -35,11 +35,8 @@ class Constraint:
         if self.quantity == "accuracy":
             assert self.limit.share is not None
             return self.limit.share - scores.accuracy
-        came, dense = (
-            (scores.macs, scores.dense_macs)
-            if self.quantity == "macs"
-            else (scores.params, scores.dense_params)
-        )
+        resource = Resource(self.quantity)
+        came, dense = (resource.amount(cost) for cost in (scores.cost(resource), scores.dense_cost(resource)))
         return (came - self.limit.limit(dense)) / dense
 
 
@@ -51,14 +48,16 @@ def parse_constraint(quantity: str, text: str) -> Constraint:
     """
     key = f"'constraints.{quantity}'"
     if quantity not in QUANTITIES:
-        raise InvalidSettingsError(f"{key}: {unknown_quantity(quantity)}")
+        raise InvalidSettingsError(f"{key}: {unknown_quantity()}")
     relation, example = (">=", ">= 90%") if quantity == "accuracy" else ("<=", "<= 0.3M or <= 40%")
+    if quantity == Resource.LATENCY:
+        example = "<= 0.8ms or <= 40%"
     problem = f"{key}: must look like {example}, but got {text!r}"
     match = _FORM.match(text)
     if match is None or match[1] != relation:
         raise InvalidSettingsError(problem)
     try:
-        limit = parse_budget(match[2])
+        limit = (parse_latency_budget if quantity == Resource.LATENCY else parse_budget)(match[2])
     except ValueError:
         raise InvalidSettingsError(problem) from None
     if quantity == "accuracy" and limit.share is None:
@@ -66,8 +65,6 @@ def parse_constraint(quantity: str, text: str) -> Constraint:
     return Constraint(quantity=quantity, limit=limit)
 
 
-def unknown_quantity(name: str) -> str:
+def unknown_quantity() -> str:
     """Say why a name cannot be an objective or be constrained."""
-    if name in NOT_BUILT_YET:
-        return f"{name} is not built yet; known are {', '.join(QUANTITIES)}."
     return f"unknown quantity; known are {', '.join(QUANTITIES)}."

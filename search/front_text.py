@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reports.confidence import wilson_interval
 from reports.dense import dense_networks
-from reports.formats import accuracy_text, amount, counted, percent
+from reports.formats import accuracy_text, amount, amount_of, counted, percent
 from reports.fronts import StudyFront
 from reports.tables import FrontRow, front_rows
 from search.text_tables import table_lines
 
 __all__ = ["accuracy_with_interval", "front_lines"]
 
+_OPTIONAL = {"activation_memory": "memory", "latency_ms": "latency"}
+"""Columns that are shown where a network of the front has them."""
 _HEADER = ("trial", "accuracy", "95% interval", "FLOPs (MACs)", "kept", "params", "kept", "overlap")
 
 
@@ -18,11 +22,12 @@ def front_lines(front: StudyFront) -> list[str]:
     """Return the front as a table, most MACs first, below the dense network it was cut from.
 
     Accuracies are of validation images; ``overlap`` is the soft overlap of saliency masks with the dense network's.
-    No line is longer than a terminal of 80 columns.
+    No line is longer than a terminal of 80 columns, unless memory and latency are shown.
     """
     rows = front_rows(front)
     if not rows:
         return ["no network is on the front yet"]
+    optional = [name for name in _OPTIONAL if any(getattr(row, name) is not None for row in rows)]
     dense = [
         (
             "dense",
@@ -32,10 +37,12 @@ def front_lines(front: StudyFront) -> list[str]:
             amount(network.params),
             percent(1),
             "",
+            *([""] * len(optional)),
         )
         for network in dense_networks(front.study)
     ]
-    table = table_lines(_HEADER, [*dense, *(_row(row) for row in rows)])
+    header = (*_HEADER, *(_OPTIONAL[name] for name in optional))
+    table = table_lines(header, [*dense, *((*_row(row), *_costs(row, optional)) for row in rows)])
     images = counted(rows[0].num_images, "validation image")
     has_overlap = any(row.explanation_similarity is not None for row in rows)
     return [
@@ -62,6 +69,11 @@ def _row(row: FrontRow) -> tuple[str, ...]:
         percent(row.params_share),
         "" if similarity is None else percent(similarity),
     )
+
+
+def _costs(row: FrontRow, names: Sequence[str]) -> list[str]:
+    costs = [getattr(row, name) for name in names]
+    return ["" if cost is None else amount_of(name, cost) for name, cost in zip(names, costs, strict=True)]
 
 
 def _accuracy(num_correct: int, num_images: int) -> tuple[str, str]:

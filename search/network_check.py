@@ -19,8 +19,8 @@ from pruning_core.channels import (
     ChannelSelection,
     Cost,
     UntouchedLayer,
-    build_cost_model,
-    count_cost,
+    build_run_cost_model,
+    count_run_cost,
     find_channel_groups,
     full_selection,
     minimum_widths,
@@ -77,29 +77,29 @@ def check_network(config: PruningConfig, data: DataSplits) -> NetworkCheck:
         UnsupportedNetworkError: The network cannot be pruned safely; names the layer.
     """
     network = _build(config, data)
-    return prove_network(network, _some_images(data).images_NCHW, config.channels)
+    return prove_network(network, _some_images(data).images_NCHW, config)
 
 
-def prove_network(network: nn.Module, images_NCHW: Tensor, channels: ChannelsConfig) -> NetworkCheck:
+def prove_network(network: nn.Module, images_NCHW: Tensor, config: PruningConfig) -> NetworkCheck:
     """Remove channels of a network in evaluation mode, and prove each time that nothing else changed.
 
     Args:
         network: Not changed.
         images_NCHW: Normalised images to compare on.
-        channels: Which groups may go, and how narrow they may become.
+        config: Which groups may go, how narrow they may become, and what is counted: what has a budget.
 
     Raises:
         UnsupportedNetworkError: The network cannot be pruned safely; names the layer.
     """
     _, depth, height, width = images_NCHW.shape
     input_shape = (depth, height, width)
-    graph = find_channel_groups(network, input_shape, scope=channels.scope)
-    model = build_cost_model(network, graph, input_shape)
+    graph = find_channel_groups(network, input_shape, scope=config.channels.scope)
+    model = build_run_cost_model(network, graph, input_shape, config)
     removals = []
-    for name, selection in _selections(graph, channels):
+    for name, selection in _selections(graph, config.channels):
         slim = remove_channels(network, graph, selection)
         difference = verify_removal(network, slim, graph, selection, images_NCHW)
-        counted = count_cost(slim, input_shape)
+        counted = count_run_cost(slim, input_shape, config, dense=network)
         formula = model.exact([len(selection.kept[group]) for group in model.names])
         if counted != formula:
             raise UnsupportedNetworkError(

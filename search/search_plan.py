@@ -11,7 +11,7 @@ from optuna.samplers import RandomSampler
 from pruning_core.budgets import Resource
 from pruning_core.config import PruningConfig
 from pruning_core.errors import InfeasibleBudgetsError
-from reports.formats import amount, percent
+from reports.formats import amount_of, percent
 from search.backend import Facts, PruningBackend
 from search.spec import SearchSpec
 from spaces import Value
@@ -25,8 +25,8 @@ _NUM_DRAWS = 256
 class BudgetReach:
     """One budget against what the narrowest allowed network costs.
 
-    ``minimum`` and ``dense`` are absolute; ``infeasible_share``: of random configurations, that ask for less than
-    the minimum.
+    ``minimum`` and ``dense`` are absolute, in whole numbers; ``infeasible_share``: of random configurations, that ask
+    for less than the minimum.
     """
 
     resource: Resource
@@ -34,8 +34,13 @@ class BudgetReach:
     dense: int
     infeasible_share: float
 
+    @property
+    def minimum_text(self) -> str:
+        """The minimum with its unit."""
+        return amount_of(self.resource, self.resource.shown(self.minimum))
+
     def __str__(self) -> str:
-        reach = f"reachable minimum {amount(self.minimum)}, {percent(self.minimum / self.dense)} of the dense network"
+        reach = f"reachable minimum {self.minimum_text}, {percent(self.minimum / self.dense)} of the dense network"
         if self.infeasible_share == 0:
             return f"{reach}; every configuration asks for more"
         return f"{reach}; {percent(self.infeasible_share, 0)} of the configurations ask for less and cannot be met"
@@ -62,7 +67,7 @@ class SearchPlan:
         if self.infeasible_share < 1:
             return
         reach = ", ".join(
-            f"{one.resource} {one.minimum / one.dense:.4f} ({amount(one.minimum)})" for one in self.budgets
+            f"{one.resource} {one.minimum / one.dense:.4f} ({one.minimum_text})" for one in self.budgets
         )
         raise InfeasibleBudgetsError(
             "some of the searched budgets must be reachable, but all are below what the narrowest allowed network "
@@ -86,8 +91,8 @@ def plan_search(spec: SearchSpec, backend: PruningBackend) -> SearchPlan:
         budgets=tuple(
             BudgetReach(
                 resource=resource,
-                minimum=min(_count(found, "minimum", resource) for found in described.values()),
-                dense=_count(facts, "dense", resource),
+                minimum=min(_counts(described, "minimum", resource)),
+                dense=_counts(described, "dense", resource)[0],
                 infeasible_share=sum(resource in names for names in unmet) / len(unmet),
             )
             for resource in Resource
@@ -105,7 +110,9 @@ def _draw(spec: SearchSpec) -> list[Mapping[str, Value]]:
 
 def _network_of(config: PruningConfig) -> str:
     """Return what decides how far a network can be pruned; all else may vary without effect on it."""
-    return config.model_dump_json(include={"architecture", "dataset", "channels"})
+    resources = " ".join(resource for resource, _ in config.budgets.items())
+    about = config.model_dump_json(include={"architecture", "dataset", "channels", "latency_table"})
+    return f"{resources} {about}"
 
 
 def _describe_networks(configs: Sequence[PruningConfig], backend: PruningBackend) -> dict[str, Facts]:
@@ -125,7 +132,12 @@ def _unmet(config: PruningConfig, facts: Facts) -> set[Resource]:
 
 
 def _count(facts: Facts, kind: str, resource: Resource) -> int:
-    return int(str(facts[f"{kind}.{resource}"]))
+    return resource.amount(float(str(facts[f"{kind}.{resource}"])))
+
+
+def _counts(described: Mapping[str, Facts], kind: str, resource: Resource) -> list[int]:
+    """Return the amounts of the networks that a budget on the resource is for."""
+    return [_count(facts, kind, resource) for facts in described.values() if f"{kind}.{resource}" in facts]
 
 
 def _count_shared_stages(

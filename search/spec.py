@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pruning_core.config import PruningConfig, Settings
 from pruning_core.errors import InvalidSettingsError
 from reports.objectives import Direction
-from search.constraints import QUANTITIES, Constraint, parse_constraint, unknown_quantity
+from search.constraints import BUDGETED, QUANTITIES, Constraint, parse_constraint, unknown_quantity
 from search.spec_file import describe, read_settings
 from search.spec_settings import (
     LimitsConfig,
@@ -29,8 +29,9 @@ from spaces import Range, SearchSpace, Value, build_space, spell_point, to_plain
 __all__ = ["SearchSpec", "dump_spec", "load_spec"]
 
 BEST_DIRECTIONS: Mapping[str, Direction] = MappingProxyType(
-    {"accuracy": Direction.MAXIMIZE, "macs": Direction.MINIMIZE, "params": Direction.MINIMIZE}
+    {name: Direction.MAXIMIZE if name == "accuracy" else Direction.MINIMIZE for name in QUANTITIES}
 )
+DEFAULT_OBJECTIVES = {name: BEST_DIRECTIONS[name] for name in ("accuracy", "macs", "params")}
 
 
 class SearchSpec(Settings):
@@ -44,7 +45,7 @@ class SearchSpec(Settings):
     study: StudyName
     run: PruningConfig = PruningConfig()
     search: dict[str, Range]
-    objectives: dict[str, Direction] = Field(default_factory=lambda: dict(BEST_DIRECTIONS))
+    objectives: dict[str, Direction] = Field(default_factory=lambda: dict(DEFAULT_OBJECTIVES))
     constraints: dict[str, str] = Field(default_factory=dict)
     sampler: SamplerConfig = SamplerConfig()
     scheduler: SchedulerConfig = SchedulerConfig()
@@ -61,14 +62,15 @@ class SearchSpec(Settings):
             return objectives
         for name, direction in objectives.items():
             if name not in QUANTITIES:
-                raise ValueError(f"'objectives.{name}': {unknown_quantity(str(name))}")
+                raise ValueError(f"'objectives.{name}': {unknown_quantity()}")
             if direction != BEST_DIRECTIONS[name]:
                 raise ValueError(
                     f"'objectives.{name}': must be {BEST_DIRECTIONS[name]}, but got {direction!r}"
                 )
         if "accuracy" not in objectives or len(objectives) < 2:
             came = ", ".join(map(str, objectives)) or "none"
-            raise ValueError(f"must hold accuracy and at least one of macs and params, but got {came}")
+            costs = ", ".join(name for name in QUANTITIES if name != "accuracy")
+            raise ValueError(f"must hold accuracy and at least one of {costs}, but got {came}")
         return objectives
 
     @field_validator("constraints", mode="before")
@@ -82,6 +84,13 @@ class SearchSpec(Settings):
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
         build_space(self.search, self.run)
+        for section, names in (("objectives", self.objectives), ("constraints", self.constraints)):
+            for name in names:
+                if name in BUDGETED and not self._has_budget(name):
+                    raise ValueError(
+                        f"'{section}.{name}': is known only of networks with a budget on it; set run.budgets.{name}, "
+                        "to 1.0 if it shall limit nothing"
+                    )
         for index in range(len(self.first)):
             self._fixed_point(index)
         return self
@@ -108,6 +117,13 @@ class SearchSpec(Settings):
             InvalidSettingsError: A value is not allowed; not for values that ``space`` proposed.
         """
         return vary(self.run, values)
+
+    def _has_budget(self, name: str) -> bool:
+        """Whether every configuration has a budget on a resource."""
+        varied = self.search.get(f"budgets.{name}")
+        if varied is not None:
+            return None not in (varied.choices or ())
+        return getattr(self.run.budgets, name) is not None
 
     def _fixed_point(self, index: int) -> dict[str, Value]:
         try:

@@ -81,7 +81,12 @@ def _read(path: Path) -> str:
 
 def _anchor_paths(plain: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return the settings with ``~`` expanded and relative paths made absolute from ``folder``."""
-    for keys in (("run", "architecture", "checkpoint"), ("run", "dataset", "root"), ("plug_ins",)):
+    for keys in (
+        ("run", "architecture", "checkpoint"),
+        ("run", "dataset", "root"),
+        ("run", "latency_table"),
+        ("plug_ins",),
+    ):
         plain = _anchored(plain, keys, folder)
     return plain
 

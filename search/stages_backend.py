@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pruning_core.budgets import Budget
+from pruning_core.channels import run_resources
 from pruning_core.config import BudgetsConfig, DatasetConfig, PruningConfig
 from pruning_core.data import DataSplits, load_data
 from pruning_core.stages import ArtifactStore, plan_run, preflight, run_stage, run_trial
@@ -29,7 +30,8 @@ class StagesBackend:
     def describe(self, config: PruningConfig) -> Facts:
         """Say what the data and the dense network are."""
         data = _load_data(config.dataset)
-        whole = BudgetsConfig(macs=Budget(share=1.0))
+        resources = run_resources(config)
+        whole = BudgetsConfig.model_validate(dict.fromkeys(resources, Budget(share=1.0)))
         found = preflight(config.model_copy(update={"budgets": whole}), data)
         return {
             "dataset": config.dataset.name,
@@ -39,10 +41,8 @@ class StagesBackend:
             "dataset.num_validation": len(data.validation),
             "dataset.num_test": len(data.test),
             "architecture": config.architecture.name,
-            "dense.macs": found.dense.macs,
-            "dense.params": found.dense.params,
-            "minimum.macs": found.minimum.macs,
-            "minimum.params": found.minimum.params,
+            **{f"dense.{resource}": resource.shown(found.dense[resource]) for resource in resources},
+            **{f"minimum.{resource}": resource.shown(found.minimum[resource]) for resource in resources},
             "num_groups": found.num_groups,
             "num_channels": found.num_channels,
         }

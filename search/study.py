@@ -236,6 +236,5 @@ def _constraints_of(record: TrialRecord) -> dict[str, float]:
         return {"budgets": 1.0}
     if record.scores is None:
         return {}
-    cost = {"macs": record.scores.macs, "params": record.scores.params}
-    overshoot = max((cost[name] / limit - 1.0 for name, limit in record.limits.items()), default=0.0)
+    overshoot = max((use - 1.0 for use in record.budget_use.values()), default=0.0)
     return {"budgets": overshoot, **record.constraint_values}

@@ -20,7 +20,7 @@ from spaces.space import SearchSpace
 
 __all__ = ["FIXED_SECTIONS", "build_space", "spell_point"]
 
-FIXED_SECTIONS = ("architecture", "dataset", "dense_training", "dense_seed")
+FIXED_SECTIONS = ("architecture", "dataset", "dense_training", "dense_seed", "latency_table")
 """What may not vary: a study compares slimmer versions of one dense network on the same images."""
 
 _MAX_COMBINATIONS = 4096

@@ -58,13 +58,18 @@ def check_feasible(model: CostModel, limits: Mapping[Resource, int], channels: C
     """
     minimum = minimum_cost(model, channels)
     problems = [
-        f"budgets.{resource} is {limit} ({limit / model.dense[resource]:.4f} of the dense network), but the narrowest "
-        f"network keeps {minimum[resource]} ({_share_up(minimum[resource], model.dense[resource]):.4f})"
+        f"budgets.{resource} is {_text(resource, limit)} ({limit / model.dense[resource]:.4f} of the dense network), "
+        f"but the narrowest network keeps {_text(resource, minimum[resource])} "
+        f"({_share_up(minimum[resource], model.dense[resource]):.4f})"
         for resource, limit in limits.items()
         if minimum[resource] > limit
     ]
     if problems:
         raise InfeasibleBudgetsError(f"{'; '.join(problems)}; {_advice(channels)}")
+
+
+def _text(resource: Resource, amount: int) -> str:
+    return f"{resource.shown(amount)}{resource.unit}"
 
 
 def _share_up(amount: int, dense: int) -> float:

@@ -17,13 +17,15 @@ from torch import Tensor
 from pruning_core.budgets import Resource
 from pruning_core.channels.cost_model import CostModel
 from pruning_core.channels.feasibility import check_feasible, within_limits
+from pruning_core.channels.resource_costs import Counts
 from pruning_core.channels.rounding import allowed_widths, nearest_allowed_width
 from pruning_core.channels.structures import ChannelGraph, ChannelSelection, check_group_names
 from pruning_core.config import ChannelsConfig
 from pruning_core.errors import InvalidSettingsError
 
-Counts = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
+
+_FREE = 1e-15  # share of a limit: what costs nothing (a map that is never at the peak) is taken first
 
 
 def project(
@@ -101,9 +103,7 @@ class _Ladder:
 
     def cost(self, resource: Resource) -> int:
         """Return the cost at the current widths."""
-        polynomial = self.model.polynomials[resource]
-        quadratic = int(self.widths_G @ polynomial.quadratic_GG @ self.widths_G) // 2
-        return quadratic + int(polynomial.linear_G @ self.widths_G) + polynomial.constant
+        return self.model.resources[resource].exact(self.widths_G)
 
     def neighbours(self, direction: int) -> Counts:
         """Return each group's width one rung up (1) or down (-1); its own where there is no such rung."""
@@ -112,11 +112,11 @@ class _Ladder:
 
     def cost_changes(self, resource: Resource, target_G: Counts) -> Counts:
         """Return by how much the cost changes if one group alone goes to its target width."""
-        polynomial = self.model.polynomials[resource]
-        step_G = target_G - self.widths_G
-        slope_G = polynomial.quadratic_GG @ self.widths_G + polynomial.linear_G
-        changes_G: Counts = slope_G * step_G + np.diagonal(polynomial.quadratic_GG) * step_G**2 // 2
-        return changes_G
+        return self.model.resources[resource].changes(self.widths_G, target_G)
+
+    def relief(self, resource: Resource, target_G: Counts, limit: int) -> Counts:
+        """Return how much nearer to its limit a cost above it comes if one group alone goes to its target width."""
+        return self.model.resources[resource].relief(self.widths_G, target_G, limit)
 
     def step(self, group: int, direction: int) -> None:
         """Move one group by one rung."""
@@ -129,9 +129,13 @@ def _trim(ladder: _Ladder, totals: Sequence[Values], limits: Mapping[Resource, i
         target_G = ladder.neighbours(-1)
         relief_G = np.zeros(len(totals))
         for resource in violated:
-            relief_G -= ladder.cost_changes(resource, target_G) / limits[resource]
+            relief_G += ladder.relief(resource, target_G, limits[resource]) / limits[resource]
         lost_G = -_score_changes(ladder, totals, target_G)
         can_help_G = relief_G > 0
+        if (
+            not can_help_G.any()
+        ):  # measured latencies have plateaus: no single step is faster, several together are
+            can_help_G, relief_G = target_G < ladder.widths_G, np.ones(len(totals))
         assert can_help_G.any(), "feasible budgets leave a step down until they are met"
         price_G = np.full(len(totals), np.inf)
         np.divide(lost_G, relief_G, out=price_G, where=can_help_G)
@@ -151,7 +155,7 @@ def _top_up(ladder: _Ladder, totals: Sequence[Values], limits: Mapping[Resource,
             return
         gain_G = _score_changes(ladder, totals, target_G)
         worth_G = np.full(len(totals), -np.inf)
-        np.divide(gain_G, cost_G, out=worth_G, where=fits_G)
+        np.divide(gain_G, np.maximum(cost_G, _FREE), out=worth_G, where=fits_G)
         ladder.step(int(worth_G.argmax()), 1)
 
 
@@ -162,7 +166,7 @@ def _score_changes(ladder: _Ladder, totals: Sequence[Values], target_G: Counts) 
 
 
 def _assert_tight(ladder: _Ladder, limits: Mapping[Resource, int]) -> None:
-    """Check the promise with the independent, layer-by-layer cost."""
+    """Check the promise without the changes that led here."""
     widths = ladder.widths_G.tolist()
     assert within_limits(ladder.model.exact(widths), limits), "a selection never exceeds a budget"
     for group, wider in enumerate(ladder.neighbours(1).tolist()):

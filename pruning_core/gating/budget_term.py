@@ -42,12 +42,17 @@ class LagrangianTerm:
     The term is ``sum_m multiplier_m * excess_m`` with ``multiplier_m = max(0, integral_m + damping * excess_m)``,
     the slope of an augmented Lagrangian: the damping acts at once and fades near the limit, the integral holds
     the cost there. Every call moves each integral, which starts at 1 and never falls below 0, by ``rate * excess_m``.
+    With ``restarts`` an integral falls to 0 as soon as its budget is met (dual restarts [GallegoPosada2022]): what a
+    budget cost while it was exceeded presses no further once it is not.
     """
 
-    def __init__(self, limits: Mapping[Resource, int], *, rate: float, damping: float) -> None:
+    def __init__(
+        self, limits: Mapping[Resource, int], *, rate: float, damping: float, restarts: bool = False
+    ) -> None:
         self._limits = limits
         self._rate = rate
         self._damping = damping
+        self._restarts = restarts
         self.integral_M = torch.ones(len(limits), dtype=torch.float64)
 
     def __call__(self, cost: Mapping[Resource, Tensor]) -> Tensor:
@@ -56,6 +61,8 @@ class LagrangianTerm:
         now_M = excess_M.detach().cpu()
         multiplier_M = (self.integral_M + self._damping * now_M).clamp_min(0)
         self.integral_M = (self.integral_M + self._rate * now_M).clamp_min(0)
+        if self._restarts:
+            self.integral_M = torch.where(now_M > 0, self.integral_M, 0.0)
         return (multiplier_M.to(excess_M) * excess_M).sum()
 
 

@@ -153,6 +153,8 @@ def _budget_term(gates: GatesConfig, limits: Mapping[Resource, int]) -> BudgetTe
         "exact": lambda: lambda _cost: torch.zeros(()),  # the shift of the logits holds the budget
         "one_sided": lambda: one_sided_term(limits),
         "two_sided": lambda: two_sided_term(limits),
-        "lagrangian": lambda: LagrangianTerm(limits, rate=gates.dual_rate, damping=gates.dual_damping),
+        "lagrangian": lambda: LagrangianTerm(
+            limits, rate=gates.dual_rate, damping=gates.dual_damping, restarts=gates.dual_restarts
+        ),
     }
     return terms[gates.budget_term]()

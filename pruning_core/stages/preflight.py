@@ -19,11 +19,14 @@ from pruning_core.channels import (
     check_feasible,
     find_channel_groups,
     minimum_widths,
+    run_latency_table,
+    run_resources,
 )
 from pruning_core.channels.structures import ChannelGraph, UntouchedLayer
 from pruning_core.config import ArchitectureConfig, MethodName, PruningConfig
 from pruning_core.data import DataSplits
 from pruning_core.importance import IMPORTANCES, ImportanceContext
+from pruning_core.latency.table import LatencyTable
 from pruning_core.stage_keys import STAGES_OF_METHOD, scoring_of
 
 
@@ -46,8 +49,14 @@ def preflight(config: PruningConfig, data: DataSplits) -> Preflight:
         UnsupportedNetworkError: The network cannot be pruned safely, or its channels cannot be scored by the method.
         InfeasibleBudgetsError: A budget is below what the narrowest network reaches.
     """
+    table = run_latency_table(config)
     network, graph, model = _trace(
-        config.architecture, config.channels.scope, data.num_classes, data.input_shape
+        config.architecture,
+        config.channels.scope,
+        data.num_classes,
+        data.input_shape,
+        run_resources(config),
+        None if table is None else table.model_dump_json(),
     )
     limits = budget_limits(config.budgets, model.dense)
     check_feasible(model, limits, config.channels)
@@ -82,6 +91,8 @@ def _trace(
     scope: Literal["inner", "all"],
     num_classes: int,
     input_shape: tuple[int, int, int],
+    resources: tuple[Resource, ...],
+    latency_table: str | None,
 ) -> tuple[nn.Module, ChannelGraph, CostModel]:
     """Find groups and costs of a network; kept, because a search asks about many budgets of one network."""
     check_supported(architecture)
@@ -89,4 +100,5 @@ def _trace(
         architecture, num_classes=num_classes, in_channels=input_shape[0], load_weights=False
     )
     graph = find_channel_groups(network, input_shape, scope=scope)
-    return network, graph, build_cost_model(network, graph, input_shape)
+    table = None if latency_table is None else LatencyTable.model_validate_json(latency_table)
+    return network, graph, build_cost_model(network, graph, input_shape, resources, table)

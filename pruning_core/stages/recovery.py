@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from pruning_core.architectures import load_tensors
 from pruning_core.channels import (
     apply_layout,
-    count_cost,
+    count_run_cost,
     find_channel_groups,
     remove_channels,
+    run_resources,
     slim_layout,
     verify_removal,
 )
@@ -52,10 +53,9 @@ def build_fine_tuned(context: StageContext) -> Artifact:
     full = _with_weights(dense, choice.tensors)
     slim = remove_channels(full, graph, selection)
     verify_removal(full.cpu(), slim.cpu(), graph, selection, _proof_images(context))
-    cost = count_cost(slim, data.input_shape)
-    assert (cost.macs, cost.params) == (chosen["macs"], chosen["params"]), (
-        "the cost model must count as the counter"
-    )
+    resources, cost = run_resources(config), count_run_cost(slim, data.input_shape, config, dense=dense)
+    reached = {str(resource): resource.shown(cost[resource]) for resource in resources}
+    assert reached == {name: chosen[name] for name in reached}, "the cost model must count as the counter"
 
     dense.to(device)
     slim.to(device)
@@ -80,10 +80,8 @@ def build_fine_tuned(context: StageContext) -> Artifact:
             "loss": score.loss,
             "num_correct_after_removal": after_removal.num_correct,
             **reconstruction,
-            "macs": cost.macs,
-            "params": cost.params,
-            "dense_macs": chosen["dense_macs"],
-            "dense_params": chosen["dense_params"],
+            **reached,
+            **{f"dense_{name}": chosen[f"dense_{name}"] for name in reached},
             "limits": chosen["limits"],
             "widths": chosen["widths"],
             "layout": slim_layout(dense, graph, selection),

@@ -14,7 +14,8 @@ class RunResult:
     ``explanation_distance`` (0 is best) and ``explanation_similarity`` (soft intersection over union, 1 is best)
     compare the slim network's explanations with the dense one's on validation images; None for methods without
     explanations. ``kept``: per group (kept, dense) channels. ``stage_seconds``: what each stage cost when it ran,
-    also if this run found it finished (``cached_stages``).
+    also if this run found it finished (``cached_stages``). ``limits``: largest amounts allowed, by resource, latency in
+    milliseconds as everywhere here. Activation memory (bytes) and latency are None without a budget of them.
     """
 
     trial_key: str
@@ -26,7 +27,7 @@ class RunResult:
     params: int
     dense_macs: int
     dense_params: int
-    limits: Mapping[str, int]
+    limits: Mapping[str, int | float]
     kept: Mapping[str, tuple[int, int]]
     explanation_distance: float | None
     explanation_similarity: float | None
@@ -36,6 +37,10 @@ class RunResult:
     cached_stages: tuple[str, ...]
     artifact_keys: Mapping[str, str]
     peak_memory_mb: float
+    activation_memory: int | None = None
+    dense_activation_memory: int | None = None
+    latency_ms: float | None = None
+    dense_latency_ms: float | None = None
 
     @property
     def accuracy(self) -> float:

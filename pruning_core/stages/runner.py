@@ -109,6 +109,10 @@ def assemble_result(plan: RunPlan, outcomes: dict[str, StageOutcome], store: Art
         cached_stages=tuple(name for name, outcome in outcomes.items() if outcome.was_cached),
         artifact_keys={name: outcome.key for name, outcome in outcomes.items()},
         peak_memory_mb=peak_memory_mb(),
+        activation_memory=facts.get("activation_memory"),
+        dense_activation_memory=facts.get("dense_activation_memory"),
+        latency_ms=facts.get("latency_ms"),
+        dense_latency_ms=facts.get("dense_latency_ms"),
     )
 
 

@@ -14,7 +14,7 @@ from pruning_core.budgets import Resource
 from pruning_core.channels import (
     CostModel,
     budget_limits,
-    build_cost_model,
+    build_run_cost_model,
     hard_gates,
     project,
 )
@@ -37,7 +37,7 @@ def build_selection(context: StageContext) -> Artifact:
     dense = load_dense(context)
     selector = load_selector(context) if context.has_stage("selector") else None
     graph = channel_graph(context, dense, selector)
-    cost_model = build_cost_model(dense, graph, context.data.input_shape)
+    cost_model = build_run_cost_model(dense, graph, context.data.input_shape, config)
     limits = budget_limits(config.budgets, cost_model.dense)
     rating = load_rating(context) if context.has_stage("importance") else None
     proposal = METHODS[config.method](
@@ -81,11 +81,13 @@ def _selection_facts(
         "widths": {
             group.name: [len(selection.kept[group.name]), group.num_channels] for group in graph.groups
         },
-        "limits": {str(resource): limit for resource, limit in limits.items()},
-        "macs": cost.macs,
-        "params": cost.params,
-        "dense_macs": cost_model.dense.macs,
-        "dense_params": cost_model.dense.params,
+        "limits": {str(resource): resource.shown(limit) for resource, limit in limits.items()},
+        "budget_use": {str(resource): cost[resource] / limit for resource, limit in limits.items()},
+        **{str(resource): resource.shown(cost[resource]) for resource in cost_model.resources},
+        **{
+            f"dense_{resource}": resource.shown(cost_model.dense[resource])
+            for resource in cost_model.resources
+        },
     }
 
 

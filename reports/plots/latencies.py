@@ -16,7 +16,7 @@ __all__ = ["LatencyInfo", "LatencyPoint", "draw_latencies", "latency_info"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LatencyPoint:
-    """One network: MACs, milliseconds for one image, label, and whether it is slower than its dense original."""
+    """One network: MACs, milliseconds of one forward pass, label, and whether it is slower than its dense original."""
 
     macs: int
     latency_ms: float
@@ -63,7 +63,7 @@ def draw_latencies(front: StudyFront) -> Drawing | None:
     info = latency_info(front)
     if info is None:
         return None
-    figure = new_figure(x_title="FLOPs (MACs)", y_title="latency of one image (ms)", height=360)
+    figure = new_figure(x_title="FLOPs (MACs)", y_title="latency by the table of layers (ms)", height=360)
     slower = [point for point in info.slim if point.is_slower]
     layers = (
         ("front", [point for point in info.slim if not point.is_slower], ACCENT, "circle", 9),

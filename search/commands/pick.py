@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from reports.formats import amount, percent
+from reports.formats import amount, amount_of, percent
 from reports.fronts import scores_of
 from reports.pick_limits import PickLimits, parse_limits
 from reports.picks import NoPick, Pick, pick
@@ -124,6 +124,14 @@ def pick_lines(found: Pick, export: str) -> list[str]:
         ("accuracy", f"{_accuracy(record)} on {scores.num_images:,} validation images; dense {dense}"),
         ("FLOPs (MACs)", f"{amount(scores.macs)}, {percent(scores.macs_share)} of the dense network"),
         ("params", f"{amount(scores.params)}, {percent(scores.params_share)} of the dense network"),
+    ]
+    facts += [
+        (label, f"{amount_of(resource, cost)}, {percent(share)} of the dense network")
+        for label, resource, cost, share in (
+            ("memory", "activation_memory", scores.activation_memory, scores.activation_memory_share),
+            ("latency", "latency_ms", scores.latency_ms, scores.latency_share),
+        )
+        if cost is not None and share is not None
     ]
     if scores.explanation_similarity is not None:
         facts.append(

@@ -10,6 +10,15 @@ from search.cli import app
 OPTIONS = {
     "check": ["spec", "overrides"],
     "plan": ["spec", "overrides"],
+    "latency": [
+        "spec",
+        "overrides",
+        "--device",
+        "--threads",
+        "--batch-size",
+        "--repeats",
+        "--grid-points",
+    ],
     "launch": ["spec", "overrides"],
     "resume": ["study", "--storage"],
     "status": ["study", "--storage", "--json"],

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pruning_core.budgets import Budget, parse_budget
+from pruning_core.budgets import Budget, Resource, parse_budget, parse_latency_budget
 from pruning_core.config import PruningConfig, load_config
 from pruning_core.errors import InvalidSettingsError
 
@@ -21,7 +21,10 @@ from pruning_core.errors import InvalidSettingsError
         ({"budgets": {"macs": 0}}, r"'budgets\.macs': .* but got 0"),
         ({"budgets": {"params": -0.5}}, r"'budgets\.params': .* but got -0\.5"),
         ({"budgets": {"macs": True}}, r"'budgets\.macs': .* but got True"),
-        ({"budgets": {}}, r"'budgets': at least one of macs and params must be set"),
+        (
+            {"budgets": {}},
+            r"'budgets': at least one of macs, params, activation_memory, latency_ms must be set",
+        ),
         ({"saliency": {"num_basis": 5}}, r"num_basis <= max_num_basis must hold, but got num_basis=5"),
         ({"saliency": {"width_range": [0.3, 0.1]}}, r"width_range must be \(low, high\)"),
         ({"method": "isp"}, r"'method': input should be 'interpretation_steered', .* but got 'isp'"),
@@ -58,6 +61,40 @@ def test_a_budget_is_a_share_or_an_amount(written: object, budget: Budget) -> No
 def test_anything_else_is_no_budget(written: object) -> None:
     with pytest.raises(ValueError, match="a budget must be a share"):
         parse_budget(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "budget"),
+    [
+        (0.5, Budget(share=0.5)),
+        ("50%", Budget(share=0.5)),
+        (1.0, Budget(share=1.0)),
+        ("0.8ms", Budget(amount=800_000)),
+        ("750 us", Budget(amount=750_000)),
+        (2.5, Budget(amount=2_500_000)),
+        ("1e-3ms", Budget(amount=1000)),
+    ],
+)
+def test_a_latency_budget_is_a_share_or_a_time(written: object, budget: Budget) -> None:
+    assert parse_latency_budget(written) == budget
+    config = load_config({"budgets": {"latency_ms": written}})
+    assert config.budgets.latency_ms == budget
+    assert load_config(json.loads(config.model_dump_json())) == config
+
+
+@pytest.mark.parametrize("written", ["", "fast", "120%", 0, "0ms", -1, None, True, "2s", float("inf"), "3M"])
+def test_anything_else_is_no_latency_budget(written: object) -> None:
+    with pytest.raises(
+        ValueError, match=r"a latency budget must be a share in \(0, 1\] such as 0.5 or a time"
+    ):
+        parse_latency_budget(written)
+
+
+def test_amounts_of_latency_are_nanoseconds_shown_in_milliseconds() -> None:
+    assert Resource.LATENCY.shown(812_345) == 0.812345
+    for nanoseconds in (1, 999, 812_345, 10**9 + 1):
+        assert Resource.LATENCY.amount(Resource.LATENCY.shown(nanoseconds)) == nanoseconds
+    assert Resource.ACTIVATION_MEMORY.amount(Resource.ACTIVATION_MEMORY.shown(4096)) == 4096
 
 
 @pytest.mark.parametrize(("share", "dense", "limit"), [(0.5, 101, 50), (0.7, 10, 7), (1.0, 12345, 12345)])

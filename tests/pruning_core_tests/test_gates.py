@@ -136,6 +136,48 @@ def test_a_multiplier_grows_by_the_excess_and_never_falls_below_zero() -> None:
     assert term(cost(10.0)).item() == 0  # a slack budget asks for nothing
 
 
+def test_with_restarts_a_multiplier_is_gone_as_soon_as_its_budget_is_met() -> None:
+    """After a budget was far exceeded, what the multiplier grew to does not press the cost on below the limit."""
+    slow = LagrangianTerm(LIMITS, rate=0.5, damping=0.0)
+    restarted = LagrangianTerm(LIMITS, rate=0.5, damping=0.0, restarts=True)
+    for term in (slow, restarted):
+        for _ in range(20):
+            term(cost(100.0))
+    assert restarted.integral_M.item() == slow.integral_M.item() == pytest.approx(1 + 10 * math.log(2))
+    for term in (slow, restarted):
+        term(cost(49.0))
+    assert slow.integral_M.item() > 7
+    assert restarted.integral_M.item() == 0
+    assert restarted(cost(49.0)).item() == 0
+    restarted(cost(100.0))
+    assert restarted.integral_M.item() == pytest.approx(0.5 * math.log(2))
+
+
+def test_restarts_reset_each_multiplier_on_its_own() -> None:
+    limits = {Resource.MACS: 50, Resource.PARAMS: 50}
+    term = LagrangianTerm(limits, rate=0.5, damping=0.0, restarts=True)
+    costs = {Resource.MACS: torch.tensor(100.0), Resource.PARAMS: torch.tensor(40.0)}
+    term(costs)
+    assert term.integral_M.tolist() == pytest.approx([1 + 0.5 * math.log(2), 0])
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_restarts_keep_a_cost_that_started_far_above_its_limit_from_falling_far_below(
+    restarts: bool,
+) -> None:
+    log_macs = torch.tensor(math.log(400), dtype=torch.float64, requires_grad=True)
+    term = LagrangianTerm(LIMITS, rate=0.05, damping=0.0, restarts=restarts)
+    optimiser, path = torch.optim.SGD([log_macs], lr=0.02), []
+    for _ in range(300):
+        loss = term({Resource.MACS: log_macs.exp()}) - log_macs
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        optimiser.step()
+        path.append(log_macs.exp().item())
+    assert min(path) < 50
+    assert (min(path) > 40) == restarts
+
+
 @pytest.mark.parametrize("worth", [0.1, 1.0, 10.0])
 def test_multipliers_bring_a_cost_to_its_limit_whatever_it_is_worth(worth: float) -> None:
     macs = torch.tensor(100.0, dtype=torch.float64, requires_grad=True)

@@ -23,7 +23,7 @@ from benchmarks.network_rows import (
 )
 from pruning_core.architectures import check_supported
 from pruning_core.channels import find_channel_groups
-from pruning_core.config import ArchitectureConfig, ChannelsConfig
+from pruning_core.config import ArchitectureConfig, ChannelsConfig, PruningConfig
 from pruning_core.errors import InvalidSettingsError, UnsupportedNetworkError
 from search.network_check import prove_network
 
@@ -48,9 +48,9 @@ def _check(row: NetworkRow) -> None:
 def test_the_smallest_member_of_a_family_prunes_exactly(name: str) -> None:
     """Groups of the inner scope are among those of ``all``."""
     network = build_untrained(f"torchvision:{name}")
-    channels = ChannelsConfig(scope="all", round_to=1)
+    config = PruningConfig(channels=ChannelsConfig(scope="all", round_to=1))
     found = prove_network(
-        network, example_images(f"torchvision:{name}"), channels
+        network, example_images(f"torchvision:{name}"), config
     )  # costs are compared in there
     narrowest = found.removals[0]
     assert narrowest.num_kept == found.num_groups > 0

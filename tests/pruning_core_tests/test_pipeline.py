@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning_core.channels import count_cost
+from pruning_core.architectures import build_network
+from pruning_core.channels import count_activation_memory, count_cost
 from pruning_core.config import MethodName, PruningConfig, load_config
 from pruning_core.data import DataSplits, iterate_batches
 from pruning_core.errors import InfeasibleBudgetsError, StorageError, UnsupportedNetworkError
+from pruning_core.latency.table import write_latency_table
 from pruning_core.stage_keys import STAGES_OF_METHOD, stages_of
 from pruning_core.stages import (
     ArtifactStore,
@@ -26,6 +28,7 @@ from pruning_core.stages import (
     run_stage,
     run_trial,
 )
+from tests.pruning_core_tests.latency_tables import table_for
 from tests.synthetic import same_weights
 
 QUICK: dict[str, Any] = {
@@ -101,6 +104,41 @@ def test_task_inspired_keeps_which_detectors_of_which_classes_it_removed(
         assert all(1 <= len(names) <= 3 for names in channels.values())
         assert {name for names in channels.values() for name in names} <= set(tiny_data.class_names)
     assert chosen.facts["floors"] == {"wished": {}, "held": {}}  # an addition couples this network's stem
+
+
+@pytest.mark.parametrize("method", [MethodName.INTERPRETATION_STEERED, MethodName.TASK_INSPIRED])
+def test_budgets_on_memory_and_latency_are_met_and_recorded(
+    method: MethodName, tiny_data: DataSplits, store: ArtifactStore, tmp_path: Path
+) -> None:
+    dense = build_network(
+        quick().architecture, num_classes=tiny_data.num_classes, in_channels=tiny_data.in_channels
+    )
+    write_latency_table(table_for(dense, tiny_data.input_shape), tmp_path / "table.json")
+    config = quick(
+        method=method,
+        channels={"scope": "all", "round_to": 1},
+        budgets={"activation_memory": 0.7, "latency_ms": 0.95},
+        latency_table=str(tmp_path / "table.json"),
+    )
+    result = run_trial(config, data=tiny_data, store=store)
+    assert result.activation_memory is not None
+    assert result.dense_activation_memory is not None
+    assert result.latency_ms is not None
+    assert result.dense_latency_ms is not None
+    assert set(result.limits) == {"activation_memory", "latency_ms"}
+    assert (
+        result.activation_memory
+        <= result.limits["activation_memory"]
+        == int(0.7 * result.dense_activation_memory)
+    )
+    assert result.latency_ms <= result.limits["latency_ms"] <= 0.95 * result.dense_latency_ms
+    slim = load_slim_network(config, data=tiny_data, store=store)
+    assert count_activation_memory(slim, tiny_data.input_shape) == result.activation_memory
+    chosen = store.get(list(result.artifact_keys.values())[-2])
+    assert chosen is not None
+    assert chosen.facts["budget_use"]["activation_memory"] == (
+        result.activation_memory / result.limits["activation_memory"]
+    )
 
 
 def test_gates_that_start_from_an_importance_run_its_stages_and_keep_other_channels(

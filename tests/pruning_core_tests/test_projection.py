@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pruning_core.budgets import Budget, Resource
+from pruning_core.budgets import COUNTED_ALWAYS, Budget, Resource
 from pruning_core.channels import (
     ChannelSelection,
     Cost,
@@ -85,7 +85,7 @@ def test_fifty_random_budget_pairs_are_met_and_leave_no_room_for_another_step(na
         share = torch.rand(2, generator=generator).tolist()
         limits = {
             resource: least[resource] + int(part * (model.dense[resource] - least[resource]))
-            for resource, part in zip(Resource, share, strict=True)
+            for resource, part in zip(COUNTED_ALWAYS, share, strict=True)
         }
         wished = {
             group: int(torch.randint(1, size + 1, (), generator=generator))
@@ -166,7 +166,7 @@ def test_two_budgets_both_bind() -> None:
     graph, model = graph_of("cifar_resnet20", "all"), _model("cifar_resnet20")
     channels = ChannelsConfig(scope="all")
     limits = {Resource.MACS: int(0.5 * model.dense.macs), Resource.PARAMS: int(0.35 * model.dense.params)}
-    for resource, other in itertools.permutations(Resource):
+    for resource, other in itertools.permutations(COUNTED_ALWAYS):
         alone = project(model, graph, _scores(model), _full(model), {resource: limits[resource]}, channels)
         cost = model.exact(_widths(model, alone))
         assert cost[resource] <= limits[resource]
@@ -302,7 +302,7 @@ def test_uniform_widths_are_those_of_the_largest_share_that_fits(name: str, chan
 
     shares = sorted({width / size for group, size in _full(model).items() for width in allowed[group]})
     for part in (0.0, 0.2, 0.6, 1.0):
-        limits = {r: least[r] + int(part * (model.dense[r] - least[r])) for r in Resource}
+        limits = {r: least[r] + int(part * (model.dense[r] - least[r])) for r in COUNTED_ALWAYS}
         fitting = [
             widths for widths in map(at, [0.0, *shares]) if within_limits(_cost(model, widths), limits)
         ]

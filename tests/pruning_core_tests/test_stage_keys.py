@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pruning_core import stage_keys
 from pruning_core.config import MethodName, PruningConfig, load_config
 from pruning_core.errors import InvalidCheckpointError, InvalidSettingsError
 from pruning_core.stage_keys import (
@@ -91,6 +92,8 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "channels.min_channels": (2, "steer"),
     "budgets.macs": (0.7, "steer"),
     "budgets.params": (0.7, "steer"),
+    "budgets.activation_memory": (0.7, "steer"),
+    "budgets.latency_ms": (0.7, "steer"),
     "seed": (7, "steer"),
     "recovery.reconstruct": (True, "fine_tune"),
     "fine_tuning.epochs": (99, "fine_tune"),
@@ -109,12 +112,14 @@ CHANGES: dict[str, tuple[Any, str]] = {
 OF_BUDGET_TERMS: dict[str, Any] = {
     "gates.dual_rate": 0.7,
     "gates.dual_damping": 0.7,
+    "gates.dual_restarts": True,
     "gates.budget_widths": "sampled",
     "loss_weights.budget": 0.7,
 }
 
 ELSEWHERE = {
     "architecture.checkpoint",
+    "latency_table",
     "dataset.name",
     "dataset.root",
     "dataset.train_images",
@@ -177,6 +182,41 @@ def test_where_the_data_came_from_moves_no_key(name: str) -> None:
     values = {"name": "cifar10", "root": "/elsewhere", "image_size": 8, "split_seed": 3}
     other = changed(name, values.get(name.removeprefix("dataset."), 0.5 if "share" in name else 10))
     assert keys_by_stage(other) == keys_by_stage(PruningConfig())
+
+
+def test_a_field_that_came_later_is_in_no_key_while_it_has_its_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So studies of the version before it go on."""
+    digested: list[dict[str, Any]] = []
+
+    def remember(values: dict[str, Any]) -> str:
+        digested.append(values)
+        return "key"
+
+    monkeypatch.setattr(stage_keys, "_digest", remember)
+    plan_run(PruningConfig(), "data")
+    assert {"budgets.macs", "gates.source"} <= {name for values in digested for name in values["fields"]}
+    assert not any(stage_keys.ADDED_SINCE_FIRST_KEYS.keys() & values["fields"].keys() for values in digested)
+
+
+def test_a_latency_table_counts_by_its_content_and_only_with_a_budget(tmp_path: Path) -> None:
+    def key(path: Path, **budgets: float) -> str:
+        return plan_run(load_config({"budgets": budgets, "latency_table": str(path)}), "data").trial_key
+
+    one, same, other = (tmp_path / name for name in ("one.json", "same.json", "other.json"))
+    for path, text in ((one, "{}"), (same, "{}"), (other, "[]")):
+        path.write_text(text)
+    assert key(one, latency_ms=0.5) == key(same, latency_ms=0.5) != key(other, latency_ms=0.5)
+    assert (
+        key(one, macs=0.5)
+        == key(tmp_path / "missing.json", macs=0.5)
+        == plan_run(PruningConfig(), "data").trial_key
+    )
+    with pytest.raises(
+        InvalidSettingsError, match=r"but '.*missing.json' is not: No such file .* prunefront latency SPEC"
+    ):
+        key(tmp_path / "missing.json", latency_ms=0.5)
 
 
 def test_other_data_moves_every_key() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pruning_core.channels import find_channel_groups, remove_channels
-from pruning_core.config import ChannelsConfig
+from pruning_core.config import ChannelsConfig, PruningConfig
 from pruning_core.errors import UnsupportedNetworkError
 from search.network_check import prove_network, randomise_constants
 from tests.pruning_core_tests.channel_networks import random_selection
@@ -26,7 +26,9 @@ def test_what_is_supported_prunes_exactly(title: str) -> None:
     case = PRUNED[title]
     network = case.build().eval()
     randomise_constants(network)
-    found = prove_network(network, _images(case), ChannelsConfig(scope="all", round_to=1))
+    found = prove_network(
+        network, _images(case), PruningConfig(channels=ChannelsConfig(scope="all", round_to=1))
+    )
     assert [one.layer for one in found.untouched] == ["head"] or "channels-last" in title
     assert found.removals[0].num_kept == found.num_groups
     assert max(removal.difference for removal in found.removals) <= 1e-5
@@ -37,7 +39,9 @@ def test_what_is_supported_prunes_exactly(title: str) -> None:
 def test_what_cannot_go_is_left_alone_with_the_documented_reason_and_the_rest_prunes(title: str) -> None:
     case = LEFT_ALONE[title]
     network = case.build().eval()
-    found = prove_network(network, _images(case), ChannelsConfig(scope="all", round_to=1))
+    found = prove_network(
+        network, _images(case), PruningConfig(channels=ChannelsConfig(scope="all", round_to=1))
+    )
     assert {one.layer: one.reason for one in found.untouched}[str(case.layer)] == case.reason
     assert found.num_groups > 0
     assert f"| {title} | {case.reason} |" in PAGE.read_text(encoding="utf-8")

@@ -4,7 +4,14 @@ from reports.fronts import scores_of
 from reports.objectives import OBJECTIVES
 from tests.reports_tests.synthetic import make_record
 
-SCORES = scores_of(make_record(0)).model_copy(update={"latency_ms": 0.8, "dense_latency_ms": 1.6})
+SCORES = scores_of(make_record(0)).model_copy(
+    update={
+        "latency_ms": 0.8,
+        "dense_latency_ms": 1.6,
+        "activation_memory": 30_000,
+        "dense_activation_memory": 120_000,
+    }
+)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -21,6 +28,7 @@ def test_costs_are_normalised_by_the_dense_network() -> None:
     assert OBJECTIVES["macs"].normalised(SCORES.dense_macs, SCORES) == 1
     assert OBJECTIVES["params"].normalised(SCORES.dense_params / 4, SCORES) == 0.25
     assert OBJECTIVES["latency_ms"].normalised(0.8, SCORES) == 0.5
+    assert OBJECTIVES["activation_memory"].normalised(30_000, SCORES) == 0.25
 
 
 def test_latency_without_a_dense_measurement_is_squashed() -> None:

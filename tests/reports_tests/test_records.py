@@ -119,3 +119,34 @@ def test_run_url_joins_base_and_run_id() -> None:
 def test_study_survives_json() -> None:
     study = make_study(20, linked=True)
     assert StudyRecords.model_validate_json(study.model_dump_json()) == study
+
+
+def test_a_record_says_which_share_of_each_budget_is_used() -> None:
+    record = make_record(0)
+    assert record.scores is not None
+    scores = record.scores.model_copy(
+        update={"activation_memory": 30, "dense_activation_memory": 60, "latency_ms": 0.5}
+    )
+    limits = {"activation_memory": 40, "latency_ms": 0.625}
+    within = record.model_copy(update={"scores": scores, "limits": limits})
+    assert within.budget_use == {"activation_memory": 0.75, "latency_ms": 0.8}
+    assert within.is_feasible
+    assert (scores.activation_memory_share, scores.latency_share) == (0.5, None)
+    assert not within.model_copy(update={"limits": {"latency_ms": 0.4}}).is_feasible
+    assert TrialRecord.model_validate_json(within.model_dump_json()) == within
+
+
+def test_a_record_of_an_earlier_version_is_read() -> None:
+    """It says nothing of memory, and its limits are whole."""
+    written = make_record(0).model_dump(mode="json")
+    for name in ("activation_memory", "dense_activation_memory"):
+        del written["scores"][name]
+    read = TrialRecord.model_validate(written)
+    assert read == make_record(0)
+    assert all(isinstance(limit, int) for limit in read.limits.values())
+
+
+def test_a_limit_on_what_was_not_measured_is_refused() -> None:
+    record = make_record(0).model_copy(update={"limits": {"latency_ms": 1.0}})
+    with pytest.raises(ValueError, match="a network with a budget on latency_ms must have a latency_ms"):
+        _ = record.is_feasible

@@ -12,6 +12,10 @@ SCORES = NetworkScores(
     params=600,
     dense_macs=100,
     dense_params=1000,
+    activation_memory=3000,
+    dense_activation_memory=4000,
+    latency_ms=0.6,
+    dense_latency_ms=1.2,
 )
 
 
@@ -26,6 +30,9 @@ SCORES = NetworkScores(
         ("macs", "<= 50", -0.1),
         ("params", "<= 0.5K", 0.1),
         ("params", "<= 1", -0.4),
+        ("activation_memory", "<= 2K", 0.25),
+        ("latency_ms", "<= 50%", 0.0),
+        ("latency_ms", "<= 0.3ms", 0.25),
     ],
 )
 def test_a_violation_is_the_distance_to_the_limit(quantity: str, text: str, violation: float) -> None:

@@ -173,7 +173,10 @@ def test_a_wrong_override_is_blamed_on_the_command_line(tmp_path: Path, override
         (SPEC + "scheduler: {name: fifo}\n", "'scheduler.name': must be none .*but got 'fifo'"),
         (SPEC + "storage: {optuna: 'postgresql://db'}\n", "'storage.optuna': .*not built yet"),
         (SPEC + "storage: {mlflow: mlruns}\n", "'storage.mlflow': must be the address of an MLflow server"),
-        (SPEC + "objectives: {accuracy: maximize, latency_ms: minimize}\n", "latency_ms is not built yet"),
+        (
+            SPEC + "objectives: {accuracy: maximize, latency_ms: minimize}\n",
+            "spec.yaml:7: 'objectives.latency_ms': is known only of networks with a budget on it; set run.budgets",
+        ),
         (
             SPEC + "objectives: {accuracy: maximize, size: minimize}\n",
             "unknown quantity; known are accuracy, macs",
@@ -184,12 +187,12 @@ def test_a_wrong_override_is_blamed_on_the_command_line(tmp_path: Path, override
         ),
         (
             SPEC + "objectives: {accuracy: maximize}\n",
-            "must hold accuracy and at least one of macs and params",
+            "must hold accuracy and at least one of macs, params, activation_memory, latency_ms",
         ),
         (SPEC + "objectives: {macs: minimize, params: minimize}\n", "must hold accuracy and at least"),
         (
             SPEC + "constraints: {latency_ms: '<= 2.0'}\n",
-            "'constraints.latency_ms': latency_ms is not built yet",
+            "'constraints.latency_ms': is known only of networks with a budget on it; set run.budgets.latency_ms",
         ),
         (SPEC + "constraints: {params: '>= 2K'}\n", "'constraints.params': must look like <= 0.3M .*'>= 2K'"),
         (SPEC + "constraints: {params: 2}\n", "'constraints.params': must look like <= 0.3M .*but got '2'"),
@@ -245,6 +248,24 @@ def test_paths_of_the_run_are_relative_to_the_spec(tmp_path: Path) -> None:
     run = load(tmp_path, text).run
     assert run.architecture.checkpoint == str(tmp_path / "weights/net.safetensors")
     assert run.dataset.root == str(tmp_path / "../data")
+
+
+def test_the_latency_table_is_relative_to_the_spec_and_cannot_vary(tmp_path: Path) -> None:
+    text = SPEC.replace("seed: 1", "latency_table: tables/cpu.json")
+    assert load(tmp_path, text).run.latency_table == str(tmp_path / "tables/cpu.json")
+    with pytest.raises(InvalidSettingsError, match=r"'search\.latency_table': may not vary"):
+        load(tmp_path, SPEC + "  latency_table: {choices: [a, b]}\n")
+
+
+@pytest.mark.parametrize("name", ["activation_memory", "latency_ms"])
+def test_a_cost_with_a_budget_can_be_an_objective_and_be_constrained(tmp_path: Path, name: str) -> None:
+    more = f"objectives: {{accuracy: maximize, {name}: minimize}}\nconstraints: {{{name}: '<= 60%'}}\n"
+    fixed = load(tmp_path, SPEC.replace("seed: 1", f"budgets: {{{name}: 1.0}}") + more)
+    assert list(fixed.objectives) == ["accuracy", name]
+    varied = load(tmp_path, SPEC + f"  budgets.{name}: {{low: 0.4, high: 0.8}}\n" + more)
+    assert varied.make_config({"budgets.macs": 0.5, f"budgets.{name}": 0.5}).budgets.items()[1][0] == name
+    with pytest.raises(InvalidSettingsError, match=f"'objectives.{name}': is known only of"):
+        load(tmp_path, SPEC + f"  budgets.{name}: {{choices: [0.4, null]}}\n" + more)
 
 
 def test_paths_in_overrides_are_relative_to_the_working_directory(

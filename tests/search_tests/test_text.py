@@ -37,6 +37,16 @@ def test_the_front_stands_below_the_dense_network_most_macs_first() -> None:
     assert lines[-1] == "4 networks on the front; accuracy on 1,000 validation images"
 
 
+def test_memory_and_latency_are_columns_where_a_network_has_them() -> None:
+    records = staircase(2)
+    assert records[0].scores is not None
+    scores = records[0].scores.model_copy(update={"activation_memory": 1_200_000, "latency_ms": 0.8123})
+    lines = front_lines(find_front(study_of([records[0].model_copy(update={"scores": scores}), records[1]])))
+    assert lines[0].split()[-2:] == ["memory", "latency"]
+    assert lines[-2].split()[-3:] == ["1.20MB", "0.812", "ms"]
+    assert "memory" not in front_lines(find_front(study_of(records)))[0]
+
+
 def test_the_front_with_explanations_fits_80_columns() -> None:
     lines = front_lines(find_front(make_study(12)))
     assert lines[0].endswith("params    kept  overlap")

@@ -38,7 +38,12 @@ def test_a_complete_record_holds_what_the_worker_found(tmp_path: Path) -> None:
     assert (record.study, record.number, record.trial_key) == ("demo", 3, result["trial_key"])
     assert record.status is TrialStatus.COMPLETE
     assert record.varied == VALUES
-    assert record.config["budgets"] == {"macs": 0.4, "params": None}
+    assert record.config["budgets"] == {
+        "macs": 0.4,
+        "params": None,
+        "activation_memory": None,
+        "latency_ms": None,
+    }
     assert record.scores is not None
     assert record.scores.num_correct_fine_tuned == result["num_correct_fine_tuned"]
     assert record.limits == {"macs": 400_000}
