@@ -17,13 +17,15 @@ class BudgetsConfig(Settings):
 
     ``activation_memory``: peak bytes of the tensors alive at once for one image, 4 bytes per number
     (``12M`` is 12,000,000 bytes). ``latency_ms``: of one forward pass by the table ``latency_table``: a time
-    such as ``0.8ms``; numbers over 1 are milliseconds, up to 1 they are shares.
+    such as ``0.8ms``; numbers over 1 are milliseconds, up to 1 they are shares. ``block_macs``: MACs of the gated
+    blocks alone, normalisation and activation counted, as in Ganjdanesh et al. 2022.
     """
 
     macs: BudgetField | None = None
     params: BudgetField | None = None
     activation_memory: BudgetField | None = None
     latency_ms: LatencyBudgetField | None = None
+    block_macs: BudgetField | None = None
 
     @model_validator(mode="after")
     def _at_least_one(self) -> Self:

@@ -24,13 +24,15 @@ class Resource(StrEnum):
     ``macs`` are the multiply-accumulates of one image through all convolutions and linear layers;
     ``params`` are all trainable numbers; ``activation_memory`` are the bytes of the tensors alive at once, at the
     step of the forward pass where they are most (one image, 4 bytes per number); ``latency_ms`` is the time of one
-    forward pass by a measured table, with amounts in nanoseconds.
+    forward pass by a measured table, with amounts in nanoseconds; ``block_macs`` is what Ganjdanesh et al. (ECCV 2022)
+    count: the layers inside residual blocks, and 3 per number that they write (see ``channels/block_macs.py``).
     """
 
     MACS = "macs"
     PARAMS = "params"
     ACTIVATION_MEMORY = "activation_memory"
     LATENCY = "latency_ms"
+    BLOCK_MACS = "block_macs"
 
     def shown(self, amount: int) -> int | float:
         """Return an amount in the unit that records and messages use: milliseconds instead of nanoseconds."""

@@ -92,6 +92,7 @@ STAGES: dict[str, StageSpec] = {
 
 ADDED_SINCE_FIRST_KEYS: dict[str, Any] = {
     "budgets.activation_memory": None,
+    "budgets.block_macs": None,
     "budgets.latency_ms": None,
     "gates.dual_restarts": False,
     "latency_table": None,

@@ -28,7 +28,8 @@ class NetworkScores(PlainRecord):
     ``explanation_distance`` is between their parameters, lower is better. ``mask_area`` is the mean mask of the
     dense network as a share of the image; ``selector_agreement`` the share of images whose dense prediction
     survives the mask. Latencies are milliseconds of one forward pass by a table of measured layers.
-    ``activation_memory`` is in bytes, at the peak of one image's forward pass.
+    ``activation_memory`` is in bytes, at the peak of one image's forward pass. ``block_macs`` are those of the gated
+    blocks alone, by the count of Ganjdanesh et al. 2022.
     """
 
     num_images: PositiveCount
@@ -47,6 +48,8 @@ class NetworkScores(PlainRecord):
     dense_latency_ms: Annotated[float, Field(gt=0)] | None = None
     activation_memory: PositiveCount | None = None
     dense_activation_memory: PositiveCount | None = None
+    block_macs: PositiveCount | None = None
+    dense_block_macs: PositiveCount | None = None
 
     @model_validator(mode="after")
     def _counts_fit(self) -> Self:

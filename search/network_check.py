@@ -99,7 +99,7 @@ def prove_network(network: nn.Module, images_NCHW: Tensor, config: PruningConfig
     for name, selection in _selections(graph, config.channels):
         slim = remove_channels(network, graph, selection)
         difference = verify_removal(network, slim, graph, selection, images_NCHW)
-        counted = count_run_cost(slim, input_shape, config, dense=network)
+        counted = count_run_cost(slim, input_shape, config, graph=graph, dense=network)
         formula = model.exact([len(selection.kept[group]) for group in model.names])
         if counted != formula:
             raise UnsupportedNetworkError(

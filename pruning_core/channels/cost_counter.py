@@ -27,13 +27,14 @@ from pruning_core.channels.layer_trace import evaluation_copy, example_images
 class Cost:
     """What one network costs: multiply-accumulates of one image, and number of parameters.
 
-    ``activation_memory`` in bytes and ``latency_ns`` by a table are None where they were not asked for.
+    ``activation_memory`` in bytes, ``latency_ns`` by a table and ``block_macs`` are None where they were not asked for.
     """
 
     macs: int
     params: int
     activation_memory: int | None = None
     latency_ns: int | None = None
+    block_macs: int | None = None
 
     def __getitem__(self, resource: Resource) -> int:
         amount: int | None = getattr(self, _FIELDS[resource])
@@ -51,6 +52,7 @@ _FIELDS = {
     Resource.PARAMS: "params",
     Resource.ACTIVATION_MEMORY: "activation_memory",
     Resource.LATENCY: "latency_ns",
+    Resource.BLOCK_MACS: "block_macs",
 }
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from pruning_core.budgets import COUNTED_ALWAYS, Resource
 from pruning_core.channels.activation_memory import activation_memory_cost
+from pruning_core.channels.block_macs import block_macs_cost
 from pruning_core.channels.cost_counter import Cost, count_cost
 from pruning_core.channels.latency_cost import latency_cost
 from pruning_core.channels.layer_shapes import layer_shape
@@ -165,9 +166,15 @@ def _latency(dense: DenseNetwork) -> ResourceCost:
     return latency_cost(dense.network, dense.graph, dense.input_shape, dense.latency_table)
 
 
+def _block_macs(dense: DenseNetwork) -> ResourceCost:
+    places = dict(zip(dense.layers.names, dense.places_L.tolist(), strict=True))
+    return block_macs_cost(dense.network, dense.graph, places)
+
+
 OTHER_RESOURCES: dict[Resource, Callable[[DenseNetwork], ResourceCost]] = {
     Resource.ACTIVATION_MEMORY: _activation_memory,
     Resource.LATENCY: _latency,
+    Resource.BLOCK_MACS: _block_macs,
 }
 """Resources that are modelled only where a budget asks for them."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from pruning_core.budgets import COUNTED_ALWAYS, Resource
+from pruning_core.channels.block_macs import block_layers, count_block_macs
 from pruning_core.channels.cost_counter import Cost, count_activation_memory, count_cost
 from pruning_core.channels.cost_model import CostModel, build_cost_model
 from pruning_core.channels.latency_cost import latency_by_table
@@ -36,9 +37,17 @@ def count_run_cost(
     input_shape: tuple[int, int, int],
     config: PruningConfig,
     *,
-    dense: nn.Module | None = None,
+    graph: ChannelGraph,
+    dense: nn.Module,
 ) -> Cost:
-    """Count a run's resources on a network as it is, without the cost model; a slim one comes with its dense one.
+    """Count a run's resources on a network as it is, without the cost model.
+
+    Args:
+        network: Slim, or the dense one itself.
+        input_shape: (channels, height, width) of one image.
+        config: Its budgets say what is counted besides MACs and params.
+        graph: Groups of the dense network.
+        dense: Where the network was cut from.
 
     Raises:
         InvalidSettingsError: There is a budget on latency, but no table that covers the network.
@@ -47,6 +56,8 @@ def count_run_cost(
     amounts = {resource: counted[resource] for resource in COUNTED_ALWAYS}
     if Resource.ACTIVATION_MEMORY in run_resources(config):
         amounts[Resource.ACTIVATION_MEMORY] = count_activation_memory(network, input_shape)
+    if Resource.BLOCK_MACS in run_resources(config):
+        amounts[Resource.BLOCK_MACS] = count_block_macs(network, input_shape, block_layers(dense, graph))
     table = run_latency_table(config)
     if table is not None:
         amounts[Resource.LATENCY] = latency_by_table(network, input_shape, table, dense)

@@ -53,7 +53,10 @@ def build_fine_tuned(context: StageContext) -> Artifact:
     full = _with_weights(dense, choice.tensors)
     slim = remove_channels(full, graph, selection)
     verify_removal(full.cpu(), slim.cpu(), graph, selection, _proof_images(context))
-    resources, cost = run_resources(config), count_run_cost(slim, data.input_shape, config, dense=dense)
+    resources, cost = (
+        run_resources(config),
+        count_run_cost(slim, data.input_shape, config, graph=graph, dense=dense),
+    )
     reached = {str(resource): resource.shown(cost[resource]) for resource in resources}
     assert reached == {name: chosen[name] for name in reached}, "the cost model must count as the counter"
 

@@ -15,7 +15,8 @@ class RunResult:
     compare the slim network's explanations with the dense one's on validation images; None for methods without
     explanations. ``kept``: per group (kept, dense) channels. ``stage_seconds``: what each stage cost when it ran,
     also if this run found it finished (``cached_stages``). ``limits``: largest amounts allowed, by resource, latency in
-    milliseconds as everywhere here. Activation memory (bytes) and latency are None without a budget of them.
+    milliseconds as everywhere here. Activation memory (bytes), latency and block MACs are None without a budget of
+    them.
     """
 
     trial_key: str
@@ -41,6 +42,8 @@ class RunResult:
     dense_activation_memory: int | None = None
     latency_ms: float | None = None
     dense_latency_ms: float | None = None
+    block_macs: int | None = None
+    dense_block_macs: int | None = None
 
     @property
     def accuracy(self) -> float:

@@ -113,6 +113,8 @@ def assemble_result(plan: RunPlan, outcomes: dict[str, StageOutcome], store: Art
         dense_activation_memory=facts.get("dense_activation_memory"),
         latency_ms=facts.get("latency_ms"),
         dense_latency_ms=facts.get("dense_latency_ms"),
+        block_macs=facts.get("block_macs"),
+        dense_block_macs=facts.get("dense_block_macs"),
     )
 
 

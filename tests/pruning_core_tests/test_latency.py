@@ -133,7 +133,7 @@ def test_a_measured_table_covers_its_network_and_survives_its_file(tmp_path: Pat
     )
     graph = find_channel_groups(network, IMAGE, scope="all")
     model = build_run_cost_model(network, graph, IMAGE, config)
-    assert model.dense == count_run_cost(network, IMAGE, config)
+    assert model.dense == count_run_cost(network, IMAGE, config, graph=graph, dense=network)
     assert model.dense.latency_ns == latency_by_table(network, IMAGE, table)
 
 

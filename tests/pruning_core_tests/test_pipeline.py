@@ -141,6 +141,23 @@ def test_budgets_on_memory_and_latency_are_met_and_recorded(
     )
 
 
+def test_the_published_settings_run_and_meet_the_published_budget(
+    tiny_data: DataSplits, store: ArtifactStore
+) -> None:
+    published = {
+        "source": "hypernetwork",
+        "noise": "gumbel",
+        "budget_term": "one_sided",
+        "budget_widths": "sampled",
+        "distance": "raw",
+    }
+    config = quick(gates={**QUICK["gates"], **published}, budgets={"block_macs": 0.6})
+    result = run_trial(config, data=tiny_data, store=store)
+    assert result.block_macs is not None
+    assert result.dense_block_macs is not None
+    assert result.block_macs <= result.limits["block_macs"] == int(0.6 * result.dense_block_macs)
+
+
 def test_gates_that_start_from_an_importance_run_its_stages_and_keep_other_channels(
     tiny_data: DataSplits, store: ArtifactStore
 ) -> None:
