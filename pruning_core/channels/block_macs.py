@@ -27,6 +27,7 @@ from pruning_core.channels.layer_trace import evaluation_copy, example_images
 from pruning_core.channels.layer_widths import layer_widths
 from pruning_core.channels.polynomial_cost import PolynomialCost, polynomial_cost
 from pruning_core.channels.structures import ChannelGraph
+from pruning_core.errors import UnsupportedNetworkError
 
 PER_WRITTEN_NUMBER = 3
 
@@ -49,8 +50,16 @@ def block_macs_cost(network: nn.Module, graph: ChannelGraph, places: dict[str, i
         network: The dense network.
         graph: Its groups.
         places: Output places per image of each layer.
+
+    Raises:
+        UnsupportedNetworkError: There are no such layers.
     """
     names = block_layers(network, graph)
+    if not names:
+        raise UnsupportedNetworkError(
+            "a budget on block_macs needs layers that write or read prunable channels behind the first layer, but there "
+            "are none; set a budget on macs"
+        )
     kernels_L = np.array([_kernel(network.get_submodule(name)) for name in names], dtype=np.int64)
     places_L = np.array([places[name] for name in names], dtype=np.int64)
     widths = layer_widths(network, graph, names)

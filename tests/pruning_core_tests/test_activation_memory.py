@@ -31,7 +31,7 @@ MEMORY = (Resource.ACTIVATION_MEMORY,)
 SMALL = [name for name in QUICK if name not in ("resnet18", "mobilenet_v2", "squeezenet1_1")]
 NETWORKS = [
     *SMALL,
-    *(pytest.param(name, marks=pytest.mark.slow) for name in ("mobilenet_v3_small", "googlenet")),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("efficientnet_b0", "densenet121")),
 ]
 KILO = 4 * 1024  # bytes of one channel of a 32 x 32 map
 

@@ -12,6 +12,7 @@ from pruning_core.budgets import Resource
 from pruning_core.channels import ChannelGraph, build_cost_model, find_channel_groups, remove_channels
 from pruning_core.channels.block_macs import block_layers, count_block_macs
 from pruning_core.channels.structures import ChannelSelection
+from pruning_core.errors import UnsupportedNetworkError
 from pruning_core.gating.budget_term import one_sided_term, two_sided_term
 from tests.pruning_core_tests.channel_networks import NETWORKS, network_named
 
@@ -92,3 +93,10 @@ def test_the_published_loss_term_is_the_logarithm_of_the_excess_and_zero_at_the_
     above_G = sizes_G.clone().requires_grad_()
     (slope_G,) = torch.autograd.grad(one_sided_term(limits)(model.cost(above_G)), above_G)
     assert (slope_G > 0).all()
+
+
+def test_a_network_without_blocks_is_refused() -> None:
+    network = network_named("grouped_convolution")
+    graph = find_channel_groups(network, IMAGE, scope="inner")
+    with pytest.raises(UnsupportedNetworkError, match=r"block_macs needs layers .* set a budget on macs"):
+        build_cost_model(network, graph, IMAGE, RESOURCES)

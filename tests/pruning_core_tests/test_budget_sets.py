@@ -32,6 +32,7 @@ from pruning_core.methods.allocation import AllocationProblem, AllocationSetting
 from tests.pruning_core_tests.channel_networks import IMAGE, build_lively, graph_of, network_named
 from tests.pruning_core_tests.latency_tables import made_up_table, table_for
 
+RESOURCES = tuple(resource for resource in Resource if resource is not Resource.BLOCK_MACS)
 NETWORKS = ("cifar_resnet8", "flattened_maps", "grouped_convolution", "concatenated")
 ROUNDINGS = tuple(
     ChannelsConfig.model_validate({"scope": "all", "round_to": step}) for step in ("auto", 1, 3)
@@ -40,7 +41,7 @@ ROUNDINGS = tuple(
 
 @cache
 def model_of(name: str) -> CostModel:
-    return build_cost_model(network_named(name), graph_of(name, "all"), IMAGE, Resource, made_up_table(name))
+    return build_cost_model(network_named(name), graph_of(name, "all"), IMAGE, RESOURCES, made_up_table(name))
 
 
 def full(model: CostModel) -> dict[str, int]:
@@ -63,7 +64,7 @@ def random_limits(
 ) -> dict[Resource, int]:
     """Draw 1 to 4 budgets, each between what the narrowest network costs and what the dense one does."""
     least = minimum_cost(model, channels)
-    chosen = generator.permutation(list(Resource))[: generator.integers(1, 5)]
+    chosen = generator.permutation(list(RESOURCES))[: generator.integers(1, 5)]
     return {
         resource: least[resource] + int(generator.random() * (model.dense[resource] - least[resource]))
         for resource in map(Resource, chosen)
@@ -103,16 +104,16 @@ def test_fifty_random_sets_of_budgets_are_met_and_leave_no_room(name: str) -> No
 def test_sets_out_of_reach_are_refused_with_the_reachable_minimum_of_each(name: str) -> None:
     model, channels = model_of(name), ROUNDINGS[1]
     least = minimum_cost(model, channels)
-    limits = {resource: least[resource] - 1 for resource in Resource}
+    limits = {resource: least[resource] - 1 for resource in RESOURCES}
     scores = random_scores(model)
     with pytest.raises(InfeasibleBudgetsError) as caught:
         project(model, graph_of(name, "all"), scores, full(model), limits, channels)
     text = str(caught.value)
     assert "\n" not in text
-    for resource in Resource:
+    for resource in RESOURCES:
         assert f"budgets.{resource} is {resource.shown(limits[resource])}{resource.unit} (" in text
         assert f"keeps {resource.shown(least[resource])}{resource.unit} (" in text
-    reachable = {resource: least[resource] for resource in Resource}
+    reachable = {resource: least[resource] for resource in RESOURCES}
     selection = project(model, graph_of(name, "all"), scores, full(model), reachable, channels)
     assert widths_of(model, selection) == [allowed_widths(size, channels)[0] for size in model.sizes]
 
@@ -174,7 +175,7 @@ def test_a_plateau_is_left_by_several_steps_that_help_only_together() -> None:
 
 def test_the_allocation_reaches_four_budgets_at_once() -> None:
     model = model_of("cifar_resnet8")
-    shares = dict(zip(Resource, (0.6, 0.5, 0.8, 0.85), strict=True))
+    shares = dict(zip(RESOURCES, (0.6, 0.5, 0.8, 0.85), strict=True))
     limits = {resource: int(share * model.dense[resource]) for resource, share in shares.items()}
     problem = AllocationProblem(
         scores=list(random_scores(model).values()),
@@ -184,7 +185,7 @@ def test_the_allocation_reaches_four_budgets_at_once() -> None:
         limits=limits,
     )
     found = allocate_widths(problem, AllocationSettings(steps=120))
-    assert set(found.excess) == set(Resource)
+    assert set(found.excess) == set(RESOURCES)
     assert max(found.excess.values()) == pytest.approx(0.0, abs=0.05)
     assert max(found.multipliers.values()) > 0
 

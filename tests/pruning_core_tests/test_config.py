@@ -23,7 +23,7 @@ from pruning_core.errors import InvalidSettingsError
         ({"budgets": {"macs": True}}, r"'budgets\.macs': .* but got True"),
         (
             {"budgets": {}},
-            r"'budgets': at least one of macs, params, activation_memory, latency_ms must be set",
+            r"'budgets': at least one of macs, params, activation_memory, latency_ms, block_macs must be set",
         ),
         ({"saliency": {"num_basis": 5}}, r"num_basis <= max_num_basis must hold, but got num_basis=5"),
         ({"saliency": {"width_range": [0.3, 0.1]}}, r"width_range must be \(low, high\)"),

@@ -94,6 +94,7 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "budgets.params": (0.7, "steer"),
     "budgets.activation_memory": (0.7, "steer"),
     "budgets.latency_ms": (0.7, "steer"),
+    "budgets.block_macs": (0.7, "steer"),
     "seed": (7, "steer"),
     "recovery.reconstruct": (True, "fine_tune"),
     "fine_tuning.epochs": (99, "fine_tune"),

@@ -43,6 +43,7 @@ def test_a_complete_record_holds_what_the_worker_found(tmp_path: Path) -> None:
         "params": None,
         "activation_memory": None,
         "latency_ms": None,
+        "block_macs": None,
     }
     assert record.scores is not None
     assert record.scores.num_correct_fine_tuned == result["num_correct_fine_tuned"]
