@@ -57,8 +57,8 @@ def block_macs_cost(network: nn.Module, graph: ChannelGraph, places: dict[str, i
     names = block_layers(network, graph)
     if not names:
         raise UnsupportedNetworkError(
-            "a budget on block_macs needs layers that write or read prunable channels behind the first layer, but there "
-            "are none; set a budget on macs"
+            "a budget on block_macs needs layers that write or read prunable channels after the first, but "
+            "there are none; set a budget on macs"
         )
     kernels_L = np.array([_kernel(network.get_submodule(name)) for name in names], dtype=np.int64)
     places_L = np.array([places[name] for name in names], dtype=np.int64)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pruning_core.architectures import ARCHITECTURES
-from pruning_core.budgets import Resource
+from pruning_core.budgets import COUNTED_ALWAYS, Resource
 from pruning_core.channels import (
     ChannelGraph,
     ChannelSelection,
@@ -32,7 +32,7 @@ from pruning_core.methods.allocation import AllocationProblem, AllocationSetting
 from tests.pruning_core_tests.channel_networks import IMAGE, build_lively, graph_of, network_named
 from tests.pruning_core_tests.latency_tables import made_up_table, table_for
 
-RESOURCES = tuple(resource for resource in Resource if resource is not Resource.BLOCK_MACS)
+RESOURCES: tuple[Resource, ...] = (*COUNTED_ALWAYS, Resource.ACTIVATION_MEMORY, Resource.LATENCY)
 NETWORKS = ("cifar_resnet8", "flattened_maps", "grouped_convolution", "concatenated")
 ROUNDINGS = tuple(
     ChannelsConfig.model_validate({"scope": "all", "round_to": step}) for step in ("auto", 1, 3)
