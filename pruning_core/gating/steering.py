@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.config import GatesConfig, LossWeightsConfig, TrainingConfig
-from pruning_core.gating.budget_shift import shift_to_budget
+from pruning_core.gating.budget_shift import budget_shift
 from pruning_core.gating.budget_term import log_excess
 from pruning_core.gating.gate_noise import NOISES
 from pruning_core.gating.gate_sources import build_gate_source
@@ -137,6 +137,7 @@ class _Learner:
             self.problem = replace(dense, network=network)
             settings = TrainingConfig(learning_rate=gates.weight_learning_rate)
             self._optimisers.append(make_optimiser(network, settings))
+        self._last_shift = 0.0
         self._dense_excess = float(self._excess(torch.full_like(self._start_C, torch.inf)))
 
     def logits(self, done: float) -> Tensor:
@@ -145,7 +146,10 @@ class _Learner:
         if self._gates.budget_term != "exact":
             return logits_C
         ahead = 1 - done / self._gates.budget_warmup if self._gates.budget_warmup > 0 else 0.0
-        return shift_to_budget(logits_C, self._excess, slack=max(0.0, ahead * self._dense_excess))
+        slack = max(0.0, ahead * self._dense_excess)
+        shift = budget_shift(logits_C, self._excess, slack, near=self._last_shift)
+        self._last_shift = float(shift.detach())
+        return logits_C - shift
 
     def update(self, loss: Tensor) -> None:
         """Take one step down the loss."""

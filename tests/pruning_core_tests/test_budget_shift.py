@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pruning_core.gating.budget_shift import Excess, shift_to_budget, solve_shift
+from pruning_core.gating.budget_shift import Excess, budget_shift, solve_shift
 
 WEIGHTS = torch.tensor([[1.0, 2.0, 3.0, 4.0], [4.0, 1.0, 1.0, 1.0]], dtype=torch.float64)  # of two resources
 
@@ -20,6 +20,10 @@ def excess_of(limits: list[float]) -> Excess:
         return torch.log(WEIGHTS @ torch.sigmoid(logits_C.double()) / limit_M).max()
 
     return excess
+
+
+def shift_to_budget(logits: Tensor, excess: Excess, slack: float = 0.0, near: float = 0.0) -> Tensor:
+    return logits - budget_shift(logits, excess, slack, near)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -78,3 +82,26 @@ def test_far_logits_are_brought_back(scale: float) -> None:
     assert excess(shifted).item() == pytest.approx(0, abs=1e-3)
     (gradient,) = torch.autograd.grad(shifted.sum(), logits)
     assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("near", [-1e4, -3.0, 0.0, 0.7, 1e4])
+def test_where_the_search_begins_changes_nothing(near: float) -> None:
+    logits = 3 * torch.randn(4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    excess = excess_of([5.0, 3.0])
+    shifted = shift_to_budget(logits, excess, near=near)
+    assert torch.allclose(shifted, shift_to_budget(logits, excess), atol=1e-5)
+    assert excess(shifted).item() <= 0
+
+
+def test_a_step_that_moved_little_costs_a_handful_of_evaluations() -> None:
+    logits = 3 * torch.randn(4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    excess = excess_of([5.0, 3.0])
+    before = solve_shift(logits, excess, 0.0)
+    asked: list[Tensor] = []
+
+    def counted(shifted: Tensor) -> Tensor:
+        asked.append(shifted)
+        return excess(shifted)
+
+    solve_shift(logits + 0.02, counted, 0.0, near=before)
+    assert len(asked) <= 8
