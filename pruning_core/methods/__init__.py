@@ -1,6 +1,6 @@
 """How a run chooses the channels to remove: a table of methods.
 
-Which stages a method runs after, and which fields they read, is in ``pruning_core.stage_keys``.
+Which stages a method runs after, and which fields they read, is in ``pruning_core.stage_graphs``.
 """
 
 from __future__ import annotations

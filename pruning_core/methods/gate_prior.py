@@ -20,7 +20,7 @@ from pruning_core.methods.allocation import pad_log_scores
 from pruning_core.methods.allocators import ALLOCATORS
 from pruning_core.methods.protocols import MethodContext
 from pruning_core.methods.threshold_gate import solve_threshold
-from pruning_core.stage_keys import allocation_of
+from pruning_core.stage_graphs import allocation_of
 
 LARGEST_LOGIT = 4.0
 """No gate starts nearer to 0 or 1 than this, so that learning can still turn it."""

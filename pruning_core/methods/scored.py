@@ -9,7 +9,7 @@ from pruning_core.config import MethodName
 from pruning_core.importance import IMPORTANCES, rate_channels
 from pruning_core.methods.allocators import ALLOCATORS
 from pruning_core.methods.protocols import ChannelProposal, MethodContext
-from pruning_core.stage_keys import allocation_of
+from pruning_core.stage_graphs import allocation_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,7 @@ from pruning_core.importance import (
     measure_sensitivities,
     rate_channels,
 )
-from pruning_core.stage_keys import scoring_of
+from pruning_core.stage_graphs import scoring_of
 from pruning_core.stages.artifact_store import Artifact
 from pruning_core.stages.context import StageContext
 from pruning_core.stages.dense import load_dense

@@ -27,7 +27,7 @@ from pruning_core.config import ArchitectureConfig, MethodName, PruningConfig
 from pruning_core.data import DataSplits
 from pruning_core.importance import IMPORTANCES, ImportanceContext
 from pruning_core.latency.table import LatencyTable
-from pruning_core.stage_keys import STAGES_OF_METHOD, scoring_of
+from pruning_core.stage_graphs import STAGES_OF_METHOD, scoring_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,7 +22,7 @@ from pruning_core.config import ChannelsConfig, ImportanceConfig, MethodName, lo
 from pruning_core.importance import IMPORTANCES
 from pruning_core.methods import ALLOCATORS, METHODS, ChannelProposal, MethodContext
 from pruning_core.methods.global_threshold import widths_above_threshold
-from pruning_core.stage_keys import DEFAULT_ALLOCATIONS, allocation_of
+from pruning_core.stage_graphs import DEFAULT_ALLOCATIONS, allocation_of
 from tests.pruning_core_tests.channel_networks import IMAGE, graph_of, network_named
 from tests.pruning_core_tests.importance_cases import class_images
 

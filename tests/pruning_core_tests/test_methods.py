@@ -27,7 +27,7 @@ from pruning_core.methods import METHODS, ChannelProposal, MethodContext
 from pruning_core.methods.allocation import AllocationProblem, AllocationSettings, allocate_widths
 from pruning_core.methods.allocators import ALLOCATORS, scaled_to_mean
 from pruning_core.methods.gate_prior import LARGEST_LOGIT, prior_logits
-from pruning_core.stage_keys import DEFAULT_ALLOCATIONS, STAGES_OF_METHOD
+from pruning_core.stage_graphs import DEFAULT_ALLOCATIONS, STAGES_OF_METHOD
 from tests.pruning_core_tests.importance_cases import class_images, seeded_network
 
 STEM = "stem.0"  # the first group of the network below

@@ -16,7 +16,7 @@ from pruning_core.config import MethodName, PruningConfig, load_config
 from pruning_core.data import DataSplits, iterate_batches
 from pruning_core.errors import InfeasibleBudgetsError, StorageError, UnsupportedNetworkError
 from pruning_core.latency.table import write_latency_table
-from pruning_core.stage_keys import STAGES_OF_METHOD, stages_of
+from pruning_core.stage_graphs import STAGES_OF_METHOD, stages_of
 from pruning_core.stages import (
     ArtifactStore,
     RunResult,

@@ -13,10 +13,8 @@ import pytest
 from pruning_core import stage_keys
 from pruning_core.config import MethodName, PruningConfig, load_config
 from pruning_core.errors import InvalidCheckpointError, InvalidSettingsError
+from pruning_core.stage_graphs import DEFAULT_ALLOCATIONS, STAGES, STAGES_OF_METHOD
 from pruning_core.stage_keys import (
-    DEFAULT_ALLOCATIONS,
-    STAGES,
-    STAGES_OF_METHOD,
     fields_read_by,
     plan_run,
 )
