@@ -17,11 +17,11 @@ import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.arguments import cifar_dataset, cifar_parser
 from pruning_core.config import PruningConfig, load_config
 from pruning_core.data import load_data
 from pruning_core.stages import ArtifactStore, run_trial
@@ -65,12 +65,7 @@ def make_config(args: argparse.Namespace, row: str, macs: float, seed: int) -> P
         nested(
             {
                 "architecture.name": args.architecture,
-                "dataset": {
-                    "name": "npz",
-                    "root": str(args.data),
-                    "train_images": args.images,
-                    "validation_share": 0.25,
-                },
+                "dataset": cifar_dataset(args),
                 "dense_training.epochs": args.dense_epochs,
                 "dense_seed": seed,
                 "saliency.seed": seed,
@@ -177,17 +172,7 @@ def _gate_epochs(args: argparse.Namespace) -> int:
 
 def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--data", type=Path, required=True, help="cifar10.npz, from python -m benchmarks.data"
-    )
-    parser.add_argument("--store", type=Path, default=Path("results/artifacts"))
-    parser.add_argument("--out", type=Path, default=Path("docs/results"))
-    parser.add_argument("--architecture", default="cifar_resnet20")
-    parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--dense-epochs", type=int, default=15)
+    parser = cifar_parser(__doc__)
     parser.add_argument("--gate-steps", type=int, default=290)
     parser.add_argument("--epochs", type=int, default=9)
     parser.add_argument("--budgets", type=float, nargs="+", default=[0.5, 0.25])

@@ -16,11 +16,11 @@ import json
 import os
 import platform
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.arguments import cifar_dataset, cifar_parser
 from pruning_core.config import PruningConfig, load_config
 from pruning_core.data import DataSplits, load_data
 from pruning_core.stages import ArtifactStore, plan_run, run_stage
@@ -39,12 +39,7 @@ def make_config(args: argparse.Namespace, seed: int, variant: str) -> PruningCon
     return load_config(
         {
             "architecture": {"name": args.architecture},
-            "dataset": {
-                "name": "npz",
-                "root": str(args.data),
-                "train_images": args.images,
-                "validation_share": 0.25,
-            },
+            "dataset": cifar_dataset(args),
             "dense_training": {"epochs": args.dense_epochs},
             "dense_seed": seed,
             "seed": seed,
@@ -126,17 +121,7 @@ def render(args: argparse.Namespace, cells: Sequence[dict[str, Any]]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Fill the table cell by cell."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--data", type=Path, required=True, help="cifar10.npz, from python -m benchmarks.data"
-    )
-    parser.add_argument("--store", type=Path, default=Path("results/artifacts"))
-    parser.add_argument("--out", type=Path, default=Path("docs/results"))
-    parser.add_argument("--architecture", default="cifar_resnet20")
-    parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--dense-epochs", type=int, default=15)
+    parser = cifar_parser(__doc__)
     parser.add_argument("--predictor-epochs", type=int, default=10)
     parser.add_argument("--selector-epochs", type=int, default=5)
     parser.add_argument("--macs", type=float, default=0.5)
