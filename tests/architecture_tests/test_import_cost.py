@@ -66,7 +66,7 @@ def test_reports_load_no_network_library_and_no_cluster(module: str) -> None:
 def test_the_core_can_be_used_without_the_orchestrator() -> None:
     loaded = loaded_by("import pruning_core.stages")
     assert "torch" in loaded
-    assert not loaded & {"ray", "optuna", "mlflow", "pandas", "plotly", "typer"}
+    assert not loaded & {"ray", "optuna", "mlflow", "pandas", "plotly", "typer", "captum"}
 
 
 @pytest.mark.parametrize("command", ["check", "plan", "launch"])
