@@ -41,7 +41,7 @@ from tests.pruning_core_tests.saliency_cases import (
 )
 
 pytest.importorskip("captum", reason="captum is an optional extra: pip install 'prunefront[captum]'")
-SETTINGS = FidelitySettings(curve_steps=4, gradient_steps=4, batch_size=16)
+SETTINGS = FidelitySettings(curve_steps=2, gradient_steps=4, batch_size=32)
 
 
 def lively_selector() -> SaliencySelector:
@@ -99,7 +99,9 @@ def test_a_network_nearer_to_the_dense_one_keeps_more(reference: DenseReference)
         network, noise = copy.deepcopy(classifier_of_patches()), torch.Generator().manual_seed(0)
         with torch.no_grad():
             for weight in network.parameters():
-                weight.add_(torch.randn(weight.shape, generator=noise), alpha=strength * float(weight.abs().mean()))
+                weight.add_(
+                    torch.randn(weight.shape, generator=noise), alpha=strength * float(weight.abs().mean())
+                )
         return network
 
     near, far, foreign = (
@@ -191,13 +193,18 @@ def overlap_as_runs_measure_it(
     dense, slim = load_dense(context), load_fine_tuned(context)
     graph = channel_graph(context, dense, selector)
     selection = ChannelSelection.from_plain(context.artifact(selection_stage(context)).facts["kept"])
-    widths = {tap.layer: len(kept_map_positions(tap.layer, tap.num_channels, graph, selection)) for tap in selector.taps}
+    widths = {
+        tap.layer: len(kept_map_positions(tap.layer, tap.num_channels, graph, selection))
+        for tap in selector.taps
+    }
     assert any(widths[tap.layer] < tap.num_channels for tap in selector.taps)
     see_map = at_dense_width(selector, graph, selection)
     kept = explanations_kept(
         context,
         dense,
         selector,
-        lambda images_NCHW, classes_N: explain(slim, selector, images_NCHW, classes_N, see_map=see_map).raw_NKP,
+        lambda images_NCHW, classes_N: (
+            explain(slim, selector, images_NCHW, classes_N, see_map=see_map).raw_NKP
+        ),
     )
     return kept.similarity, kept.distance
