@@ -34,7 +34,7 @@ from pruning_core.stages.context import StageContext
 from pruning_core.stages.dense import load_dense, new_dense_network
 from pruning_core.stages.explanation_scores import at_dense_width, explanations_kept
 from pruning_core.stages.saliency import load_selector
-from pruning_core.training import evaluate, reestimate_batch_norm, train_classifier
+from pruning_core.training import eval_mode, evaluate, reestimate_batch_norm, train_classifier
 
 _NUM_PROOF_IMAGES = 8
 
@@ -174,5 +174,6 @@ def _slim_explanations(
     def explain_slim(images_NCHW: Tensor, classes_N: Tensor) -> Tensor:
         return explain(slim, selector, images_NCHW, classes_N, see_map=see_map).raw_NKP
 
-    kept = explanations_kept(context, dense, selector, explain_slim)
+    with eval_mode(slim):  # training leaves it in training mode, where normalisation is by the batch
+        kept = explanations_kept(context, dense, selector, explain_slim)
     return {"explanation_distance": kept.distance, "explanation_similarity": kept.similarity}

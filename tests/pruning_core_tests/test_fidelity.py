@@ -177,11 +177,14 @@ def test_runs_with_and_without_explanations_are_measured_by_one_selector(
         run_stage(stage, steered, data=tiny_data, store=store)
     reference = study_dense_of_run(steered, tiny_data.validation, SETTINGS, data=tiny_data, store=store)
     for config in (steered, scored):
-        run_trial(config, data=tiny_data, store=store)
+        result = run_trial(config, data=tiny_data, store=store)
         found = fidelity_of_run(config, reference, data=tiny_data, store=store)
         kept = overlap_as_runs_measure_it(config, reference, tiny_data, store)
         assert found.num_images == len(tiny_data.validation)
         assert (found.mask_overlap.value, found.mask_distance.value) == pytest.approx(kept, rel=1e-4)
+        if config is steered:
+            recorded = result.explanation_similarity, result.explanation_distance
+            assert recorded == pytest.approx(kept, rel=1e-4), "runs must measure the network that they keep"
         assert found.mask_overlap.value < 1
         assert found.curves[MASK].dense == reference.areas[MASK]
 
