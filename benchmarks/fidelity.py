@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,7 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def place(cell: dict[str, Any]) -> tuple[int, int, float]:
+def place(cell: Mapping[str, Any]) -> tuple[int, int, float]:
     """Return a cell's place in the table: its row, then its seed, then its budget."""
     return list(ROWS).index(cell["row"]), cell["seed"], cell["macs"]
 
