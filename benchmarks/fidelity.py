@@ -25,7 +25,7 @@ from benchmarks.ablation import ROWS, ablation_parser, make_config, options_of
 from benchmarks.fidelity_page import render
 from pruning_core.config import PruningConfig
 from pruning_core.data import DataSplits, load_data, stratified_subset
-from pruning_core.fidelity import DenseReference
+from pruning_core.fidelity import DenseReference, load_captum
 from pruning_core.stages import (
     ArtifactStore,
     fidelity_of_run,
@@ -116,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Fill the table cell by cell; a seed is complete for all rows before the next one begins."""
     args = read_arguments(argv)
     torch.set_num_threads(1)
+    load_captum()  # before anything is trained
     benchmark = Benchmark(args)
     args.out.mkdir(parents=True, exist_ok=True)
     path: Path = args.out / "fidelity.json"
