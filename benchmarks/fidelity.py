@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from benchmarks.ablation import ROWS, ablation_parser, make_config, options_of
 from benchmarks.fidelity_page import render
 from pruning_core.config import PruningConfig
 from pruning_core.data import DataSplits, load_data, stratified_subset
-from pruning_core.fidelity import DenseReference
+from pruning_core.fidelity import DenseReference, load_captum
 from pruning_core.stages import (
     ArtifactStore,
     fidelity_of_run,
@@ -107,7 +107,7 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def place(cell: dict[str, Any]) -> tuple[int, int, float]:
+def place(cell: Mapping[str, Any]) -> tuple[int, int, float]:
     """Return a cell's place in the table: its row, then its seed, then its budget."""
     return list(ROWS).index(cell["row"]), cell["seed"], cell["macs"]
 
@@ -116,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Fill the table cell by cell; a seed is complete for all rows before the next one begins."""
     args = read_arguments(argv)
     torch.set_num_threads(1)
+    load_captum()  # before anything is trained
     benchmark = Benchmark(args)
     args.out.mkdir(parents=True, exist_ok=True)
     path: Path = args.out / "fidelity.json"

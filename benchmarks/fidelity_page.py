@@ -91,23 +91,24 @@ def _kept(cells: Sequence[Cell]) -> list[str]:
 def _mask_seen(cells: Sequence[Cell]) -> list[str]:
     """Write whether the selector's mask lies where the network itself looks."""
     attributions = [kind for kind in KINDS if kind != "mask"]
-    lines = [
+
+    def columns(found: Sequence[Cell], network: str) -> list[str]:
+        return [
+            spread([cell["fidelity"]["mask_seen"][kind][network][level] for cell in found], _DIGITS)
+            for kind in attributions
+            for level in ("value", "chance")
+        ]
+
+    return [
         "### Does the selector see what the network uses?",
         "",
         "Rank correlation of the selector's mask of a network with that network's own attribution.",
         "",
-        _table_head("network", *(KINDS[kind] for kind in attributions)),
+        _table_head("network", *(header for kind in attributions for header in (KINDS[kind], "chance"))),
+        _line("dense", *columns(_one_per_seed(cells), "dense")),
+        *(_line(row, *columns(found, "slim")) for row, found in _by_row(cells)),
+        "",
     ]
-
-    def columns(found: Sequence[Cell], network: str) -> list[str]:
-        return [
-            spread([cell["fidelity"]["mask_seen"][kind][network] for cell in found], _DIGITS)
-            for kind in attributions
-        ]
-
-    lines.append(_line("dense", *columns(_one_per_seed(cells), "dense")))
-    lines += [_line(row, *columns(found, "slim")) for row, found in _by_row(cells)]
-    return [*lines, ""]
 
 
 def _curves(cells: Sequence[Cell], kind: str) -> list[str]:

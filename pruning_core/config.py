@@ -193,15 +193,16 @@ class SaliencyConfig(Settings):
     """RBF saliency masks and the two networks that learn to draw them.
 
     ``num_basis``: K Gaussian bumps per mask, joined by noisy-OR; 1 is the paper. ``max_num_basis``: the predictor
-    sees masks of up to this many, so one predictor serves every ``num_basis`` of a search. Lengths are shares
-    of the image side: ``centre_margin`` keeps centres that far inside; ``width_range`` is what the predictor
-    samples widths from; ``initial_width`` is the selector's width at the start of its training for K = 1 (divided by
-    sqrt(K)). ``taps``: names of modules whose outputs the decoder reads (empty: the last map of each size).
-    ``seed``: of both networks.
+    sees masks of up to this many, so one predictor serves every ``num_basis`` of a search. ``anisotropic``: bumps may
+    be stretched and tilted; round is the paper. Lengths are shares of the image side: ``centre_margin`` keeps centres
+    that far inside; ``width_range`` is what the predictor samples widths from; ``initial_width`` is the selector's
+    width at the start of its training for K = 1 (divided by sqrt(K)). ``taps``: names of modules whose outputs the
+    decoder reads (empty: the last map of each size). ``seed``: of both networks.
     """
 
     num_basis: PositiveInt = 1
     max_num_basis: PositiveInt = 4
+    anisotropic: bool = False
     centre_margin: Annotated[float, Field(ge=0, lt=0.5)] = 1 / 16
     width_range: tuple[PositiveFloat, PositiveFloat] = (2 / 32, 12 / 32)
     initial_width: PositiveFloat = 10 / 32

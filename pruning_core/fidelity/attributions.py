@@ -36,7 +36,7 @@ def grad_cam(
     As in [Selvaraju2017] but for the final rectification: places that speak against the class come last instead of
     all being equal, and ranks need that. Enlarged to the size of the image bilinearly.
     """
-    cam = _captum().LayerGradCam(network, network.get_submodule(layer))
+    cam = load_captum().LayerGradCam(network, network.get_submodule(layer))
     map_N1HW: Tensor = cam.attribute(images_NCHW, target=classes_N).detach()
     enlarged_N1HW = F.interpolate(map_N1HW, size=images_NCHW.shape[-2:], mode="bilinear", align_corners=False)
     return enlarged_N1HW.squeeze(1)
@@ -50,7 +50,7 @@ def integrated_gradients(
     A pixel's colour channels are added up, so that the map sums to the difference of the logits at both ends, up to
     the error of Gauss-Legendre quadrature with ``gradient_steps`` points.
     """
-    gradients = _captum().IntegratedGradients(network)
+    gradients = load_captum().IntegratedGradients(network)
     attribution_NCHW: Tensor = gradients.attribute(
         images_NCHW,
         baselines=0.0,
@@ -68,8 +68,12 @@ ATTRIBUTIONS: dict[str, Attribution] = {
 }
 
 
-def _captum() -> ModuleType:
-    """Import captum where it is needed: it is optional."""
+def load_captum() -> ModuleType:
+    """Import captum's attribution methods where they are needed: captum is optional.
+
+    Raises:
+        InvalidSettingsError: It is not installed.
+    """
     if importlib.util.find_spec("captum") is None:
         raise InvalidSettingsError(
             "captum must be installed to attribute outputs to pixels, but is not; pip install 'prunefront[captum]'"

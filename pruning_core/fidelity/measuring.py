@@ -25,7 +25,7 @@ from pruning_core.fidelity.explained_images import (
     explain_images,
 )
 from pruning_core.fidelity.rank_correlation import rank_correlation
-from pruning_core.fidelity.results import CurveAreas, ExplanationCurves, Fidelity, Kept, MaskSeen
+from pruning_core.fidelity.results import Agreement, CurveAreas, ExplanationCurves, Fidelity, MaskSeen
 from pruning_core.fidelity.settings import FidelitySettings
 from pruning_core.saliency import SaliencySelector, explanation_distance, explanation_similarity
 from pruning_core.saliency.freezing import frozen_copy
@@ -108,13 +108,13 @@ def measure_fidelity(
         mask_overlap=overlap,
         mask_distance=distance,
         rank_correlation={
-            kind: _kept(rank_correlation, said.maps[kind], dense.maps[kind], reference.other_N)
+            kind: _agreement(rank_correlation, said.maps[kind], dense.maps[kind], reference.other_N)
             for kind in said.maps
         },
         mask_seen={
             kind: MaskSeen(
-                dense=_mean(rank_correlation(dense.maps[MASK], dense.maps[kind])),
-                slim=_mean(rank_correlation(said.maps[MASK], said.maps[kind])),
+                dense=_mask_seen(dense, kind, reference.other_N),
+                slim=_mask_seen(said, kind, reference.other_N),
             )
             for kind in ATTRIBUTIONS
         },
@@ -122,7 +122,7 @@ def measure_fidelity(
     )
 
 
-def _masks_kept(reference: DenseReference, said: NetworkMaps) -> tuple[Kept, Kept]:
+def _masks_kept(reference: DenseReference, said: NetworkMaps) -> tuple[Agreement, Agreement]:
     selector, other_N = reference.subject.selector, reference.other_N
     height, width = said.maps[MASK].shape[-2:]
 
@@ -134,8 +134,8 @@ def _masks_kept(reference: DenseReference, said: NetworkMaps) -> tuple[Kept, Kep
 
     dense_NKP = reference.said.raw_NKP
     return (
-        _kept(overlap, said.raw_NKP, dense_NKP, other_N),
-        _kept(distance, said.raw_NKP, dense_NKP, other_N),
+        _agreement(overlap, said.raw_NKP, dense_NKP, other_N),
+        _agreement(distance, said.raw_NKP, dense_NKP, other_N),
     )
 
 
@@ -151,10 +151,14 @@ def _curves(kind: str, reference: DenseReference, slim: nn.Module, said: Network
     )
 
 
-def _kept(
-    agreement: Callable[[Tensor, Tensor], Tensor], slim: Tensor, dense: Tensor, other_N: Tensor
-) -> Kept:
-    return Kept(value=_mean(agreement(slim, dense)), chance=_mean(agreement(slim, dense[other_N])))
+def _mask_seen(said: NetworkMaps, kind: str, other_N: Tensor) -> Agreement:
+    return _agreement(rank_correlation, said.maps[kind], said.maps[MASK], other_N)
+
+
+def _agreement(
+    measure: Callable[[Tensor, Tensor], Tensor], one: Tensor, another: Tensor, other_N: Tensor
+) -> Agreement:
+    return Agreement(value=_mean(measure(one, another)), chance=_mean(measure(one, another[other_N])))
 
 
 def _mean(values_N: Tensor) -> float:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kept:
-    """Agreement of slim with dense: ``value`` for the same image, ``chance`` with the dense network's of another."""
+class Agreement:
+    """Of two explanations of the same image (``value``), and with another image's in place of one (``chance``)."""
 
     value: float
     chance: float
@@ -16,10 +16,10 @@ class Kept:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaskSeen:
-    """Rank correlation of the selector's mask with what the ``dense`` or the ``slim`` network itself uses."""
+    """Rank correlation of the selector's mask of a network with that network's own attribution."""
 
-    dense: float
-    slim: float
+    dense: Agreement
+    slim: Agreement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,8 +56,8 @@ class Fidelity:
 
     num_images: int
     same_class: float
-    mask_overlap: Kept
-    mask_distance: Kept
-    rank_correlation: Mapping[str, Kept]
+    mask_overlap: Agreement
+    mask_distance: Agreement
+    rank_correlation: Mapping[str, Agreement]
     mask_seen: Mapping[str, MaskSeen]
     curves: Mapping[str, ExplanationCurves]

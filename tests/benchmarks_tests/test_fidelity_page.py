@@ -19,7 +19,7 @@ def cell(row: str, seed: int, value: float, num_images: int = 256) -> dict[str, 
         whose: {"deletion": value / 2, "insertion": value / 3}
         for whose in ("dense", "slim", "dense_on_slim", "chance")
     }
-    seen = {"dense": 0.25, "slim": value}
+    seen = {"dense": {"value": 0.25, "chance": 0.125}, "slim": kept}
     kinds = ("mask", "grad_cam", "integrated_gradients")
     return {
         "row": row,
@@ -74,7 +74,7 @@ def test_differences_are_taken_seed_by_seed_and_rows_come_in_the_order_of_the_ab
 
 def test_the_dense_network_stands_above_the_rows_and_counts_once_per_seed() -> None:
     page = render(ARGUMENTS, [cell("random", 0, 0.5), cell(REFERENCE, 0, 0.5)])
-    assert "| dense | 0.250 | 0.250 |\n| random | 0.500 | 0.500 |" in page
+    assert "| dense | 0.250 | 0.125 | 0.250 | 0.125 |\n| random | 0.500 | 0.125 | 0.500 | 0.125 |" in page
     assert (
         "| dense | 0.250 |  |  | 0.167 |  |  |\n| random | 0.250 | 0.250 | 0.250 | 0.167 | 0.167 | 0.167 |"
         in page

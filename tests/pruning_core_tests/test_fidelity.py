@@ -88,6 +88,7 @@ def test_the_explanation_of_another_image_agrees_less_and_explains_worse(of_itse
     assert of_itself.mask_overlap.chance < 1
     assert of_itself.mask_distance.chance > 0
     assert all(abs(kept.chance) < 0.9 for kept in of_itself.rank_correlation.values())
+    assert all(seen.slim.chance != seen.slim.value for seen in of_itself.mask_seen.values())
     for kind in ATTRIBUTIONS:
         curves = of_itself.curves[kind]
         assert curves.chance.deletion > curves.slim.deletion
