@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -103,7 +104,8 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = ablation_parser(__doc__, MEASURED_ROWS)
     parser.add_argument("--measured", type=int, default=256, help="validation images to explain")
     args = parser.parse_args(argv)
-    args.command = f"{options_of(args)} --measured {args.measured}"
+    rows = "" if tuple(args.rows) == MEASURED_ROWS else f" --rows {shlex.join(args.rows)}"
+    args.command = f"{options_of(args)} --measured {args.measured}{rows}"
     return args
 
 

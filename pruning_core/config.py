@@ -255,7 +255,8 @@ class GatesConfig(Settings):
         task_loss: Cross-entropy with the label, or distillation from the dense network.
         steer_by: What the steering term holds to the dense network's: its ``explanations`` (the method), or, as
             ablations, its tapped ``features`` or its ``outputs``.
-        targets: ``dense`` keeps each image's own explanation, ``shuffled`` another image's (an ablation).
+        targets: ``dense`` keeps each image's own explanation; ablations are ``shuffled``, another image's, and
+            ``constant``, the mean of all.
         network_weights: ``frozen`` while gates learn (the paper), or trained along (``joint``), on augmented images.
         weight_learning_rate: Of SGD on the weights (``joint``).
         distance: Between ``raw`` outputs of the selector (the paper's) or ``normalised`` mask parameters; ``relative``
@@ -285,7 +286,7 @@ class GatesConfig(Settings):
     budget_widths: Literal["expected", "sampled"] = "expected"
     task_loss: Literal["cross_entropy", "distillation"] = "cross_entropy"
     steer_by: Literal["explanations", "features", "outputs"] = "explanations"
-    targets: Literal["dense", "shuffled"] = "dense"
+    targets: Literal["dense", "shuffled", "constant"] = "dense"
     network_weights: Literal["frozen", "joint"] = "frozen"
     weight_learning_rate: PositiveFloat = 0.02
     distance: Literal["relative", "normalised", "raw"] = "relative"

@@ -85,3 +85,9 @@ def test_the_dense_network_stands_above_the_rows_and_counts_once_per_seed() -> N
 def test_cells_of_another_number_of_images_are_not_shown() -> None:
     page = render(ARGUMENTS, [cell("random", 0, 0.5), cell("random", 1, 0.25, num_images=64)])
     assert "| random | 1 | 75.0 | 0.875 | **0.500** |  |" in page
+
+
+def test_the_command_names_the_rows_if_they_are_not_the_usual_ones() -> None:
+    few = read_arguments(["--data", "nowhere.npz", "--rows", REFERENCE, "random"])
+    assert render(few, [cell("random", 0, 0.5)]).count("--measured 256 --rows 'L1, uniform' random\n") == 1
+    assert "--rows" not in render(ARGUMENTS, [cell("random", 0, 0.5)])
