@@ -9,7 +9,9 @@ from typing import Any
 
 from pruning_core.config import PruningConfig
 from pruning_core.data import DataSplits
+from pruning_core.precision import precision_used
 from pruning_core.progress import ProgressReporter, report_nothing
+from pruning_core.stage_graphs import STAGES
 from pruning_core.stage_keys import RunPlan, plan_run
 from pruning_core.stages.artifact_store import Artifact, ArtifactStore
 from pruning_core.stages.context import StageContext
@@ -163,15 +165,17 @@ def _run(name: str, context: StageContext) -> StageOutcome:
     started = time.perf_counter()
     with measure_peak_memory(context.device) as peak:
         artifact = STAGE_FUNCTIONS[name](context)
-    cost = {
+    facts = {
+        **artifact.facts,
+        "stage": name,
         "seconds": time.perf_counter() - started,
         "peak_memory_mb": peak.resident_mb,
         "peak_gpu_memory_mb": peak.gpu_mb,
     }
-    context.store.put(
-        key, Artifact(tensors=artifact.tensors, facts={**artifact.facts, "stage": name, **cost})
-    )
-    return _outcome(key, cost, was_cached=False)
+    if "precision" in STAGES[name].reads:
+        facts["precision"] = precision_used(context.config.precision, context.device)
+    context.store.put(key, Artifact(tensors=artifact.tensors, facts=facts))
+    return _outcome(key, facts, was_cached=False)
 
 
 def _outcome(key: str, facts: Mapping[str, Any], *, was_cached: bool) -> StageOutcome:
