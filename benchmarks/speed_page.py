@@ -32,7 +32,7 @@ def render(results: Mapping[str, Any]) -> str:
         "losses, update. The ratio is to the plain pass on a batch of the same size, medians over rounds in which all",
         "kinds took turns in one process. Networks are untrained, images are noise.",
         "",
-        f"{facts['device']}, {results['precision']}, {facts['threads']} CPU threads, torch {facts['torch']}; "
+        f"{facts['device']}, {results['precision']}, CPU threads: {facts['threads']}, torch {facts['torch']}; times are "
         f"{facts['clock']}. A large copy moves {facts['copy_gb_per_s']:.0f} GB/s (read and written).",
         "",
     ]
@@ -47,7 +47,7 @@ def _network(network: Mapping[str, Any]) -> list[str]:
     lines = [
         f"## {network['architecture']}, {network['side']} x {network['side']} pixels, batch {network['batch']}",
         "",
-        f"{network['rounds']} rounds of {network['repeats']} steps.",
+        f"Rounds: {network['rounds']}; steps of each kind in a round: {network['repeats']}.",
         "",
         "| step | what it does | ms | quartiles | images/s | times plain | target |",
         "|---|---|---|---|---|---|---|",

@@ -70,9 +70,9 @@ class GatePlaces:
         """Return gated weights for ``functional_call``, by parameter name; differentiable in the gates."""
         if not self._weights:
             return {}
-        scales = _after_one(gates_C.to(self._sources_P.device))[self._sources_P].split(self._sizes)
+        scales_P = _after_one(gates_C.to(self._sources_P.device))[self._sources_P]
         overrides: dict[str, Tensor] = {}
-        for name, scale_P in zip(self._weights, scales, strict=True):
+        for name, scale_P in zip(self._weights, torch.split(scales_P, self._sizes), strict=True):
             weight = self._network.get_parameter(name)
             overrides[name] = weight * scale_P.to(weight.dtype).view(1, -1, *[1] * (weight.ndim - 2))
         return overrides
