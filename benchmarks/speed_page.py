@@ -32,8 +32,8 @@ def render(results: Mapping[str, Any]) -> str:
         "losses, update. The ratio is to the plain pass on a batch of the same size, medians over rounds in which all",
         "kinds took turns in one process. Networks are untrained, images are noise.",
         "",
-        f"{facts['device']}, {results['precision']}, CPU threads: {facts['threads']}, torch {facts['torch']}; times are "
-        f"{facts['clock']}. A large copy moves {facts['copy_gb_per_s']:.0f} GB/s (read and written).",
+        f"{facts['device']}, {results['precision']}, CPU threads: {facts['threads']}, torch {facts['torch']}; times "
+        f"are {facts['clock']}. A large copy moves {facts['copy_gb_per_s']:.0f} GB/s (read and written).",
         "",
     ]
     for network in results["networks"]:
