@@ -224,6 +224,7 @@ KEPT_FIGURES = (
     "num_images",
     "num_correct_dense",
     "num_correct_after_removal",
+    "num_correct_after_reconstruction",
     "num_correct_fine_tuned",
     "explanation_distance",
     "explanation_similarity",

@@ -16,7 +16,7 @@ class RunResult:
     explanations. ``kept``: per group (kept, dense) channels. ``stage_seconds``: what each stage cost when it ran,
     also if this run found it finished (``cached_stages``). ``limits``: largest amounts allowed, by resource, latency in
     milliseconds as everywhere here. Activation memory (bytes), latency and block MACs are None without a budget of
-    them.
+    them, ``num_correct_after_reconstruction`` without ``recovery.reconstruct``.
     """
 
     trial_key: str
@@ -44,6 +44,7 @@ class RunResult:
     dense_latency_ms: float | None = None
     block_macs: int | None = None
     dense_block_macs: int | None = None
+    num_correct_after_reconstruction: int | None = None
 
     @property
     def accuracy(self) -> float:
