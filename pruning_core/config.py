@@ -58,6 +58,8 @@ class MethodName(StrEnum):
     INTERPRETATION_STEERED = "interpretation_steered"
     TASK_INSPIRED = "task_inspired"
     TAYLOR = "taylor"
+    ATTRIBUTION = "attribution"
+    TF_IDF = "tf_idf"
     GROUP_NORM = "group_norm"
     LAMP = "lamp"
     BN_SCALE = "bn_scale"
@@ -308,12 +310,13 @@ class ImportanceConfig(Settings):
 
     Attributes:
         allocation: ``uniform`` keeps the same share of every group; ``global`` keeps what lies above one threshold for
-            all groups; ``sensitivity`` loses least by the loss that each group's removal costs; ``auto`` is what
-            the method's source does (``DEFAULT_ALLOCATIONS``). Gate learning needs none.
+            all groups; ``sensitivity`` loses least by the loss that each group's removal costs; ``task_loss`` lets the
+            gated network's own loss move the shares; ``auto`` is what the method's source does
+            (``DEFAULT_ALLOCATIONS``). Gate learning needs none.
         num_images: Size of the stratified calibration set of training images.
         task_relevance: How a response goes with the class: ``cka`` (linear, sees where in the image), ``eta_squared``
             (share of variance between classes), ``hsic`` (Gaussian kernel) or ``mutual_information`` (few classes
-            only); the keys of ``TASK_RELEVANCES``.
+            only), the keys of ``TASK_RELEVANCES``; or what it adds to the class's logit: ``attribution``.
         flow: What reaches the next layers through a channel: ``leverage`` (and not through the others), ``energy``
             (regardless of the others) or ``block_leverage`` (and cannot be made up for by refitting the next
             layers); the keys of ``FLOWS``.
@@ -325,9 +328,9 @@ class ImportanceConfig(Settings):
             its responses is left unexplained by them, where the budgets allow it.
     """
 
-    allocation: Literal["auto", "uniform", "global", "sensitivity"] = "auto"
+    allocation: Literal["auto", "uniform", "global", "sensitivity", "task_loss"] = "auto"
     num_images: PositiveInt = 2048
-    task_relevance: Literal["cka", "eta_squared", "hsic", "mutual_information"] = "cka"
+    task_relevance: Literal["cka", "eta_squared", "hsic", "mutual_information", "attribution"] = "cka"
     flow: Literal["leverage", "energy", "block_leverage"] = "leverage"
     grid_size: PositiveInt = 4
     task_weight: UnitInterval = 0.5

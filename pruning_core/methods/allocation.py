@@ -32,6 +32,8 @@ from pruning_core.budgets import Resource
 from pruning_core.methods.threshold_gate import threshold_gate
 
 CostFunction = Callable[[Tensor], Mapping[Resource, Tensor]]
+LossFunction = Callable[[Tensor, float], Tensor]
+"""Shares ``(G,)`` and the gates' sharpness to a loss, differentiable in the shares."""
 _LOWEST_SCORE = 1e-6  # of the group's largest; keeps logarithms finite
 
 
@@ -54,7 +56,8 @@ class AllocationProblem:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AllocationSettings:
     """Of the solver: ``steps`` of Adam, a multiplier update every ``dual_interval`` of them, gates from ``soft_beta``
-    to ``sharp_beta``. The defaults reach budgets to a few tenths of a percent before rounding.
+    to ``sharp_beta``. ``gradient_memory``: Adam's second beta. The defaults reach budgets to a few tenths of a percent
+    before rounding.
     """
 
     steps: int = 300
@@ -64,6 +67,7 @@ class AllocationSettings:
     dual_interval: int = 10
     soft_beta: float = 4.0
     sharp_beta: float = 50.0
+    gradient_memory: float = 0.999
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,10 +81,19 @@ class Allocation:
     excess: Mapping[Resource, float]
 
 
-def allocate_widths(problem: AllocationProblem, settings: AllocationSettings | None = None) -> Allocation:
+def allocate_widths(
+    problem: AllocationProblem,
+    settings: AllocationSettings | None = None,
+    loss: LossFunction | None = None,
+) -> Allocation:
     """Choose the widths that lose least under all limits.
 
     If the dense network meets all limits, nothing is pruned. A limit with room to spare changes nothing.
+
+    Args:
+        problem: Groups, their least widths, cost and limits.
+        settings: Of the solver.
+        loss: What is lost, with 1 as a large loss; by default what the sensitivities predict.
     """
     settings = settings or AllocationSettings()
     sizes_G = torch.tensor([len(scores) for scores in problem.scores], dtype=torch.float64)
@@ -96,7 +109,7 @@ def allocate_widths(problem: AllocationProblem, settings: AllocationSettings | N
     with torch.no_grad():
         is_met = bool((excess(share_G) <= 0).all())
     if not is_met:
-        loss = PredictedLoss(problem.scores, problem.sensitivity_G)
+        loss = loss or PredictedLoss(problem.scores, problem.sensitivity_G)
         multiplier_M = _descend(share_G, multiplier_M, loss, excess, problem.minimum_G / sizes_G, settings)
     with torch.no_grad():
         final_M = excess(share_G)
@@ -158,13 +171,13 @@ def pad_log_scores(scores: Sequence[Tensor]) -> Tensor:
 def _descend(
     share_G: Tensor,
     multiplier_M: Tensor,
-    loss: Callable[[Tensor, float], Tensor],
+    loss: LossFunction,
     excess: Callable[[Tensor], Tensor],
     minimum_G: Tensor,
     settings: AllocationSettings,
 ) -> Tensor:
     """Move ``share_G`` in place to a saddle point of the augmented Lagrangian; return the multipliers."""
-    optimiser = torch.optim.Adam([share_G], lr=settings.learning_rate)
+    optimiser = torch.optim.Adam([share_G], lr=settings.learning_rate, betas=(0.9, settings.gradient_memory))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
         optimiser, settings.steps, eta_min=0.05 * settings.learning_rate
     )

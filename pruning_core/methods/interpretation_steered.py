@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pruning_core.channels import check_feasible
 from pruning_core.errors import InvalidSettingsError
 from pruning_core.gating.gated_network import SteeringProblem
-from pruning_core.gating.steering import steer_gates
+from pruning_core.gating.steering import LearnedGates, steer_gates
 from pruning_core.methods.gate_prior import prior_logits
 from pruning_core.methods.global_threshold import widths_above_threshold
 from pruning_core.methods.protocols import ChannelProposal, MethodContext
@@ -48,10 +48,15 @@ def propose_interpretation_steered(context: MethodContext) -> ChannelProposal:
         device=context.device,
         report=lambda done, total: context.report("steer", done, total),
     )
+    return propose_gates(context, learned)
+
+
+def propose_gates(context: MethodContext, learned: LearnedGates) -> ChannelProposal:
+    """Propose the channels whose gates ended most open, up to the budgets."""
     return ChannelProposal(
         scores=learned.open_probability,
         widths=widths_above_threshold(
-            context.cost_model, learned.open_probability, context.limits, config.channels
+            context.cost_model, learned.open_probability, context.limits, context.config.channels
         ),
         facts={"history": [asdict(terms) for terms in learned.history]},
         weights=learned.weights,

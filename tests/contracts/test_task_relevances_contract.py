@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pruning_core.config import ImportanceConfig
-from pruning_core.importance import TASK_RELEVANCES
+from pruning_core.importance import GRADIENT_RELEVANCES, TASK_RELEVANCES
 from pruning_core.importance.class_targets import TaskLabels
 from pruning_core.importance.task_relevance import TaskRelevance
 
@@ -59,7 +59,8 @@ def relevance(name: str, responses_NCF: Tensor, labels_N: Tensor) -> Tensor:
 
 
 def test_configuration_offers_every_relevance() -> None:
-    assert set(get_args(ImportanceConfig.model_fields["task_relevance"].annotation)) == set(TASK_RELEVANCES)
+    offered = set(get_args(ImportanceConfig.model_fields["task_relevance"].annotation))
+    assert offered == set(TASK_RELEVANCES) | set(GRADIENT_RELEVANCES)
 
 
 @every_relevance
