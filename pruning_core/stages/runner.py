@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from pruning_core.config import PruningConfig
 from pruning_core.data import DataSplits
+from pruning_core.precision import precision_used
 from pruning_core.progress import ProgressReporter, report_nothing
+from pruning_core.stage_graphs import STAGES
 from pruning_core.stage_keys import RunPlan, plan_run
 from pruning_core.stages.artifact_store import Artifact, ArtifactStore
 from pruning_core.stages.context import StageContext
@@ -151,7 +153,8 @@ def _run(name: str, context: StageContext) -> StageOutcome:
     started = time.perf_counter()
     artifact = STAGE_FUNCTIONS[name](context)
     seconds = time.perf_counter() - started
-    context.store.put(
-        key, Artifact(tensors=artifact.tensors, facts={**artifact.facts, "stage": name, "seconds": seconds})
-    )
+    facts = {**artifact.facts, "stage": name, "seconds": seconds}
+    if "precision" in STAGES[name].reads:
+        facts["precision"] = precision_used(context.config.precision, context.device)
+    context.store.put(key, Artifact(tensors=artifact.tensors, facts=facts))
     return StageOutcome(key=key, seconds=seconds, was_cached=False)

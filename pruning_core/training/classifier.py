@@ -18,7 +18,9 @@ from torch import nn
 from pruning_core.config import TrainingConfig
 from pruning_core.data import Batch, DataSplits, iterate_batches
 from pruning_core.errors import InvalidSettingsError
+from pruning_core.precision import run_in
 from pruning_core.progress import StepReport, report_no_step
+from pruning_core.setting_types import Precision
 from pruning_core.training.batch_norm import BATCH_NORMS
 from pruning_core.training.evaluation import eval_mode
 from pruning_core.training.losses import check_finite, classification_loss
@@ -41,6 +43,7 @@ def train_classifier(
     seed: int,
     device: str | torch.device = "cpu",
     teacher: nn.Module | None = None,
+    precision: Precision = "float32",
     report: StepReport = report_no_step,
 ) -> TrainingHistory:
     """Train ``network`` in place on the training images; the last epoch is kept, nothing is chosen.
@@ -56,6 +59,7 @@ def train_classifier(
         device: Where to train.
         teacher: Needed if, and used only if, ``settings.distillation.weight`` is positive. It sees the same
             augmented batches, in eval mode.
+        precision: Of passes through the networks; weights and losses are in single precision.
         report: Called with (done, total) steps after each epoch; may raise to stop.
 
     Raises:
@@ -86,7 +90,7 @@ def train_classifier(
             for step, batch in enumerate(batches, start=epoch * steps_per_epoch):
                 for group in optimiser.param_groups:
                     group["lr"] = schedule.learning_rate(step)
-                total_loss += _take_step(network, teacher, batch, optimiser, settings, step)
+                total_loss += _take_step(network, teacher, batch, optimiser, settings, precision, step)
             losses.append(total_loss / steps_per_epoch)
             report((epoch + 1) * steps_per_epoch, schedule.num_steps)
     return TrainingHistory(losses=tuple(losses), num_steps=schedule.num_steps)
@@ -98,13 +102,14 @@ def _take_step(
     batch: Batch,
     optimiser: torch.optim.Optimizer,
     settings: TrainingConfig,
+    precision: Precision,
     step: int,
 ) -> float:
     teacher_logits_NC = None
     if teacher is not None:
         with torch.no_grad():
-            teacher_logits_NC = teacher(batch.images_NCHW)
-    logits_NC = network(batch.images_NCHW)
+            teacher_logits_NC = run_in(precision, teacher, batch.images_NCHW)
+    logits_NC = run_in(precision, network, batch.images_NCHW)
     loss = classification_loss(logits_NC, batch.labels_N, settings, teacher_logits_NC=teacher_logits_NC)
     check_finite(loss, stage="classifier training", step=step)
     optimiser.zero_grad(set_to_none=True)
