@@ -13,7 +13,6 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -21,6 +20,7 @@ from pydantic import Field, ValidationError, model_validator
 from pruning_core.budget_settings import BudgetsConfig
 from pruning_core.budgets import Budget
 from pruning_core.errors import InvalidSettingsError
+from pruning_core.method_names import MethodName
 from pruning_core.setting_types import (
     NonNegativeFloat,
     PositiveFloat,
@@ -51,23 +51,6 @@ __all__ = [
     "describe_problem",
     "load_config",
 ]
-
-
-class MethodName(StrEnum):
-    """How the channels to remove are chosen; the keys of ``pruning_core.methods.METHODS``."""
-
-    INTERPRETATION_STEERED = "interpretation_steered"
-    TASK_INSPIRED = "task_inspired"
-    TAYLOR = "taylor"
-    ATTRIBUTION = "attribution"
-    TF_IDF = "tf_idf"
-    GROUP_NORM = "group_norm"
-    LAMP = "lamp"
-    BN_SCALE = "bn_scale"
-    FPGM = "fpgm"
-    L2 = "l2"
-    L1 = "l1"
-    RANDOM = "random"
 
 
 class ArchitectureConfig(Settings):
@@ -325,7 +308,8 @@ class ImportanceConfig(Settings):
         num_images: Size of the stratified calibration set of training images.
         task_relevance: How a response goes with the class: ``cka`` (linear, sees where in the image), ``eta_squared``
             (share of variance between classes), ``hsic`` (Gaussian kernel) or ``mutual_information`` (few classes
-            only), the keys of ``TASK_RELEVANCES``; or what it adds to the class's logit: ``attribution``.
+            only); ``cka_outputs`` asks the same of the dense network's logits, no label needed (keys of
+            ``TASK_RELEVANCES``); ``attribution`` is what it adds to the class's logit.
         flow: What reaches the next layers through a channel: ``leverage`` (and not through the others), ``energy``
             (regardless of the others) or ``block_leverage`` (and cannot be made up for by refitting the next
             layers); the keys of ``FLOWS``.
@@ -339,7 +323,9 @@ class ImportanceConfig(Settings):
 
     allocation: Literal["auto", "uniform", "global", "sensitivity", "task_loss"] = "auto"
     num_images: PositiveInt = 2048
-    task_relevance: Literal["cka", "eta_squared", "hsic", "mutual_information", "attribution"] = "cka"
+    task_relevance: Literal[
+        "cka", "cka_outputs", "eta_squared", "hsic", "mutual_information", "attribution"
+    ] = "cka"
     flow: Literal["leverage", "energy", "block_leverage"] = "leverage"
     grid_size: PositiveInt = 4
     task_weight: UnitInterval = 0.5

@@ -49,7 +49,7 @@ class ShownColumns:
     @property
     def num_columns(self) -> int:
         """Columns of the table in all."""
-        return _ALWAYS_SHOWN + sum(getattr(self, field.name) for field in fields(self))
+        return _ALWAYS_SHOWN + sum(bool(getattr(self, field.name)) for field in fields(self))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,12 +11,14 @@ Shape suffixes used in this file:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
+import torch
 from torch import Tensor, nn
 
 from pruning_core.channels.structures import ChannelGraph, Role
+from pruning_core.data import iterate_batches, take
 from pruning_core.importance.attribution import sum_attributions
 from pruning_core.importance.block_leverage import ConsumerReads
 from pruning_core.importance.class_coverage import ClassProfile, ClassSums
@@ -33,7 +35,12 @@ from pruning_core.importance.read_points import (
     calibration_images,
     stream_reads,
 )
-from pruning_core.importance.task_relevance import TASK_RELEVANCES, RelevanceObserver, average_normalised
+from pruning_core.importance.task_relevance import (
+    NEED_OUTPUTS,
+    TASK_RELEVANCES,
+    RelevanceObserver,
+    average_normalised,
+)
 
 GRADIENT_RELEVANCES: dict[str, Callable[..., GradientSums]] = {"attribution": sum_attributions}
 """Task relevances that need a backward pass; called as ``sum_attributions`` is. The others are ``TASK_RELEVANCES``."""
@@ -99,7 +106,7 @@ def measure(
     part: range | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> Measurements:
-    """Run calibration images through the network once, and a second time if the task relevance needs gradients.
+    """Run calibration images through the network once, and a second time if the task relevance needs more.
 
     Args:
         context: Network, groups and images.
@@ -108,7 +115,7 @@ def measure(
         batch_size: Images per forward pass.
     """
     observers: dict[str, list[ReadObserver]] = {point.layer: [] for point in reads.points}
-    measurements = _all_to_measure(context, reads, observers)
+    measurements = _all_to_measure(context, reads, observers, _task(context, part, batch_size))
     stream_reads(context, observers, part=part, batch_size=batch_size)
     relevance = context.settings.task_relevance
     if relevance in GRADIENT_RELEVANCES:
@@ -119,10 +126,12 @@ def measure(
 
 
 def _all_to_measure(
-    context: ImportanceContext, reads: NetworkReads, observers: dict[str, list[ReadObserver]]
+    context: ImportanceContext,
+    reads: NetworkReads,
+    observers: dict[str, list[ReadObserver]],
+    task: TaskLabels,
 ) -> Measurements:
-    labels_N = calibration_images(context).labels_N
-    task = TaskLabels(labels_N=labels_N, num_classes=context.data.num_classes, seed=context.seed)
+    labels_N = task.labels_N
     stem = _find_stem(context.graph, reads.first_layer)
     pixels: PatchSampler | None = None
     if stem is not None:
@@ -146,6 +155,26 @@ def _all_to_measure(
             measurements.class_sums[point.group] = sums
             observers[point.layer].append(sums)
     return measurements
+
+
+def _task(context: ImportanceContext, part: range | None, batch_size: int) -> TaskLabels:
+    """Return the task of the calibration images; the dense network's outputs for those of this part, where needed."""
+    images = calibration_images(context)
+    task = TaskLabels(labels_N=images.labels_N, num_classes=context.data.num_classes, seed=context.seed)
+    if context.settings.task_relevance not in NEED_OUTPUTS:
+        return task
+    shown = range(len(images)) if part is None else part
+    batches = iterate_batches(
+        take(images, torch.arange(shown.start, shown.stop)),
+        context.data.normalisation,
+        batch_size=batch_size,
+        device=context.device,
+    )
+    with torch.no_grad():
+        logits_NK = torch.cat([context.network(batch.images_NCHW).cpu() for batch in batches])
+    outputs_NK = logits_NK.new_zeros(len(images), logits_NK.shape[1])
+    outputs_NK[shown.start : shown.stop] = logits_NK
+    return replace(task, outputs_NK=outputs_NK)
 
 
 def _sampler(

@@ -61,7 +61,7 @@ class GatedLoss:
 
     def prices(self, share_G: Tensor, beta: float) -> Tensor:
         """Return per group what one channel more would take off the loss at these shares; > 0, largest 1."""
-        share_G = share_G.detach().clone().requires_grad_(requires_grad=True)
+        share_G = share_G.detach().clone().requires_grad_()
         total = torch.stack([self(share_G, beta) for _ in range(_PRICE_BATCHES)]).sum()
         (slope_G,) = torch.autograd.grad(total, share_G)
         price_G = -slope_G / torch.tensor(list(self._sizes.values()), dtype=torch.float64)

@@ -39,7 +39,9 @@ def mixed_responses(labels_N: Tensor) -> Tensor:
 
 
 def start(name: str, labels_N: Tensor) -> TaskRelevance:
-    return TASK_RELEVANCES[name](TaskLabels(labels_N=labels_N, num_classes=NUM_CLASSES, seed=0))
+    outputs_NK = torch.eye(NUM_CLASSES)[labels_N]  # a network that is always right
+    task = TaskLabels(labels_N=labels_N, num_classes=NUM_CLASSES, seed=0, outputs_NK=outputs_NK)
+    return TASK_RELEVANCES[name](task)
 
 
 def see(

@@ -72,7 +72,13 @@ def test_each_study_of_the_store_has_a_link_to_its_runs(tmp_path: Path) -> None:
 
 def test_the_link_applies_the_view_that_the_store_has(tmp_path: Path) -> None:
     folder = store_study(tmp_path, [])
-    content = {"experiment": "7", "parent": "p", "url_base": None, "view": SHARED_VIEW, "runs": {}}
+    content: dict[str, object] = {
+        "experiment": "7",
+        "parent": "p",
+        "url_base": None,
+        "view": SHARED_VIEW,
+        "runs": {},
+    }
     folder.mlflow_runs_path.write_text(json.dumps(content))
     ((_, page),) = study_links(folder.root, "http://127.0.0.1:5000")
     assert page.endswith("/runs?workflowType=machine_learning&viewStateShareKey=prunefront")
