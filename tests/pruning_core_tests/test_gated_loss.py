@@ -2,49 +2,25 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.func import functional_call
 
 from pruning_core.budgets import Resource
 from pruning_core.channels import budget_limits, build_cost_model, find_channel_groups, project
-from pruning_core.channels.weight_gates import gate_weights, hard_gates
+from pruning_core.channels.weight_gates import hard_gates
 from pruning_core.config import load_config
 from pruning_core.importance import IMPORTANCES
-from pruning_core.importance.sensitivity import with_batch_statistics
 from pruning_core.methods import ALLOCATORS, MethodContext
 from pruning_core.methods.gated_loss import GatedLoss
-from tests.pruning_core_tests.importance_cases import DepthwiseAndFlatten, class_images
+from tests.pruning_core_tests.importance_cases import class_images
+from tests.pruning_core_tests.trained_branches import NUM_IMAGES, gated_cross_entropy, trained_network
 
-NUM_IMAGES = 64  # one batch: every call sees the same images
 USEFUL, USELESS = "left", "right"
 
 
-@cache
-def trained_network() -> DepthwiseAndFlatten:
-    """A network that has learned its images through one of two branches; nothing reads the other."""
-    data = class_images(num_images=NUM_IMAGES)
-    images_NCHW = data.normalisation.apply(data.train.read(torch.arange(NUM_IMAGES)))
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = DepthwiseAndFlatten()
-    optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
-    for _ in range(60):
-        loss = F.cross_entropy(network(images_NCHW), data.train.labels_N)
-        optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        optimiser.step()
-        with torch.no_grad():
-            network.joined.weight[:, 6:] = 0
-    return network.eval()
-
-
 def context_for(macs: float = 0.6, *, seed: int = 0) -> MethodContext:
-    network, data = trained_network(), class_images(num_images=NUM_IMAGES)
+    network, data = trained_network(reads_right=False), class_images(num_images=NUM_IMAGES)
     config = load_config(
         {
             "budgets": {"macs": macs},
@@ -69,16 +45,6 @@ def scores_for(context: MethodContext) -> dict[str, Tensor]:
     return IMPORTANCES["l2"].score(context.importance_context)
 
 
-def loss_of_gates(context: MethodContext, gates: dict[str, Tensor]) -> float:
-    """Cross-entropy of the gated network on all images at once, batch statistics in the normalisations."""
-    network = with_batch_statistics(context.network)
-    images_NCHW = context.data.normalisation.apply(context.data.train.read(torch.arange(NUM_IMAGES)))
-    with torch.no_grad():
-        overrides = gate_weights(network, context.graph, gates)
-        logits_NK = functional_call(network, overrides, (images_NCHW,))
-        return float(F.cross_entropy(logits_NK, context.data.train.labels_N))
-
-
 def test_sharp_gates_cost_what_the_network_with_the_best_channels_alone_loses() -> None:
     context = context_for()
     scores = scores_for(context)
@@ -89,14 +55,16 @@ def test_sharp_gates_cost_what_the_network_with_the_best_channels_alone_loses() 
         gates[name][score_C.argsort(descending=True)[: half[name]]] = 1
     share_G = torch.tensor([half[name] / size for name, size in sizes.items()], dtype=torch.float64)
     got = float(GatedLoss(context, scores)(share_G, 1e5))
-    assert got == pytest.approx(loss_of_gates(context, gates), rel=1e-3)
+    assert got == pytest.approx(gated_cross_entropy(context.network, context.graph, gates), rel=1e-3)
 
 
 def test_open_gates_cost_nothing() -> None:
     context = context_for()
     loss = GatedLoss(context, scores_for(context))
     dense = torch.ones(len(context.cost_model.sizes), dtype=torch.float64)
-    assert float(loss(dense, 20.0)) == pytest.approx(loss_of_gates(context, {}), rel=1e-3)
+    assert float(loss(dense, 20.0)) == pytest.approx(
+        gated_cross_entropy(context.network, context.graph, {}), rel=1e-3
+    )
 
 
 def test_gradients_in_the_shares_agree_with_differences() -> None:
@@ -146,7 +114,7 @@ def test_it_loses_less_than_equal_shares_within_the_same_budget() -> None:
         )
         widths = [len(selection.kept[name]) for name in context.cost_model.names]
         assert context.cost_model.exact(widths)[Resource.MACS] <= context.limits[Resource.MACS]
-        return loss_of_gates(context, hard_gates(context.graph, selection))
+        return gated_cross_entropy(context.network, context.graph, hard_gates(context.graph, selection))
 
     assert loss_after("task_loss") < loss_after("uniform")
 
