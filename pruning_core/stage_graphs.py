@@ -132,6 +132,9 @@ DEFAULT_ALLOCATIONS: dict[MethodName, str | None] = {
 }
 """What ``importance.allocation: auto`` stands for: what each method's source does."""
 
+ALLOCATION_VERSIONS: dict[str, int] = {"sensitivity": 2}
+"""Raised, from 1, when an allocator divides the same budgets otherwise; moves the keys of runs with it alone."""
+
 _IMAGES_ALONE = ("scoring", "importance.num_images", "channels.scope")
 _READ_LESS: dict[tuple[MethodName, str], tuple[str, ...]] = {
     (MethodName.TAYLOR, "importance"): _IMAGES_ALONE,

@@ -63,9 +63,12 @@ def allocate_by_sensitivity(context: MethodContext, scores: Mapping[str, Tensor]
     if sensitivities is None:
         sensitivities = measure_sensitivities(context.importance_context, scores, context.report)
     floors, problem = _problem(context, scores, sensitivities)
-    values = PredictedLoss(problem.scores, problem.sensitivity_G).channel_values()
+    settings, loss = AllocationSettings(), PredictedLoss(problem.scores, problem.sensitivity_G)
+    allocation = allocate_widths(problem, settings, loss)
+    share_G = allocation.widths_G / torch.tensor(context.cost_model.sizes)
+    values = loss.channel_values(share_G, settings.sharp_beta)
     value_G = torch.stack([value_C.mean() for value_C in values])
-    return _proposal(context, scores, floors, allocate_widths(problem), value_G)
+    return _proposal(context, scores, floors, allocation, value_G)
 
 
 def allocate_by_task_loss(context: MethodContext, scores: Mapping[str, Tensor]) -> ChannelProposal:
