@@ -267,28 +267,6 @@ def test_an_allocation_moves_no_score_and_its_default_may_be_spelt_out(method: M
     assert all(other[stage] != plain[stage] for stage in ("allocate", "fine_tune"))
 
 
-def test_an_allocator_that_divides_otherwise_moves_the_keys_of_its_own_runs_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def all_keys() -> dict[str, dict[str, str]]:
-        methods = (MethodName.L1, MethodName.TASK_INSPIRED)
-        return {method: with_importance(method) for method in methods} | {
-            "prior": steered_from("task_inspired")
-        }
-
-    after = all_keys()
-    monkeypatch.setattr(stage_keys, "ALLOCATION_VERSIONS", {})
-    before = all_keys()
-    moved = {
-        name: {stage for stage in after[name] if after[name][stage] != before[name][stage]} for name in after
-    }
-    assert moved == {
-        MethodName.L1: set(),
-        MethodName.TASK_INSPIRED: {"allocate", "fine_tune"},
-        "prior": {"steer", "fine_tune"},
-    }
-
-
 def test_sensitivities_are_shared_by_all_budgets_and_move_with_the_method() -> None:
     def sensitivity_of(method: MethodName, **values: object) -> str:
         config = {"method": method, "importance": {"allocation": "sensitivity"}, **values}
