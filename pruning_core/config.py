@@ -13,7 +13,6 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -21,6 +20,7 @@ from pydantic import Field, ValidationError, model_validator
 from pruning_core.budget_settings import BudgetsConfig
 from pruning_core.budgets import Budget
 from pruning_core.errors import InvalidSettingsError
+from pruning_core.method_names import MethodName
 from pruning_core.setting_types import (
     NonNegativeFloat,
     PositiveFloat,
@@ -51,21 +51,6 @@ __all__ = [
     "describe_problem",
     "load_config",
 ]
-
-
-class MethodName(StrEnum):
-    """How the channels to remove are chosen; the keys of ``pruning_core.methods.METHODS``."""
-
-    INTERPRETATION_STEERED = "interpretation_steered"
-    TASK_INSPIRED = "task_inspired"
-    TAYLOR = "taylor"
-    GROUP_NORM = "group_norm"
-    LAMP = "lamp"
-    BN_SCALE = "bn_scale"
-    FPGM = "fpgm"
-    L2 = "l2"
-    L1 = "l1"
-    RANDOM = "random"
 
 
 class ArchitectureConfig(Settings):
@@ -319,12 +304,14 @@ class ImportanceConfig(Settings):
 
     Attributes:
         allocation: ``uniform`` keeps the same share of every group; ``global`` keeps what lies above one threshold for
-            all groups; ``sensitivity`` loses least by the loss that each group's removal costs; ``auto`` is what
-            the method's source does (``DEFAULT_ALLOCATIONS``). Gate learning needs none.
+            all groups; ``sensitivity`` loses least by the loss that each group's removal costs; ``task_loss`` lets the
+            gated network's own loss move the shares; ``auto`` is what the method's source does
+            (``DEFAULT_ALLOCATIONS``). Gate learning needs none.
         num_images: Size of the stratified calibration set of training images.
         task_relevance: How a response goes with the class: ``cka`` (linear, sees where in the image), ``eta_squared``
             (share of variance between classes), ``hsic`` (Gaussian kernel) or ``mutual_information`` (few classes
-            only); the keys of ``TASK_RELEVANCES``.
+            only); ``cka_outputs`` asks the same of the dense network's logits, no label needed (keys of
+            ``TASK_RELEVANCES``); ``attribution`` is what it adds to the class's logit.
         flow: What reaches the next layers through a channel: ``leverage`` (and not through the others), ``energy``
             (regardless of the others) or ``block_leverage`` (and cannot be made up for by refitting the next
             layers); the keys of ``FLOWS``.
@@ -336,9 +323,11 @@ class ImportanceConfig(Settings):
             its responses is left unexplained by them, where the budgets allow it.
     """
 
-    allocation: Literal["auto", "uniform", "global", "sensitivity"] = "auto"
+    allocation: Literal["auto", "uniform", "global", "sensitivity", "task_loss"] = "auto"
     num_images: PositiveInt = 2048
-    task_relevance: Literal["cka", "eta_squared", "hsic", "mutual_information"] = "cka"
+    task_relevance: Literal[
+        "cka", "cka_outputs", "eta_squared", "hsic", "mutual_information", "attribution"
+    ] = "cka"
     flow: Literal["leverage", "energy", "block_leverage"] = "leverage"
     grid_size: PositiveInt = 4
     task_weight: UnitInterval = 0.5

@@ -105,6 +105,8 @@ STAGES_OF_METHOD: dict[MethodName, dict[str, tuple[str, ...]]] = {
     MethodName.INTERPRETATION_STEERED: _STEERED,
     MethodName.TASK_INSPIRED: _SCORED,
     MethodName.TAYLOR: _SCORED,
+    MethodName.ATTRIBUTION: _SCORED,
+    MethodName.TF_IDF: _SCORED,
     MethodName.GROUP_NORM: _WEIGHTS_ONLY,
     MethodName.LAMP: _WEIGHTS_ONLY,
     MethodName.BN_SCALE: _WEIGHTS_ONLY,
@@ -119,6 +121,8 @@ DEFAULT_ALLOCATIONS: dict[MethodName, str | None] = {
     MethodName.INTERPRETATION_STEERED: None,  # learning the gates settles the widths as well
     MethodName.TASK_INSPIRED: "sensitivity",
     MethodName.TAYLOR: "global",
+    MethodName.ATTRIBUTION: "global",
+    MethodName.TF_IDF: "uniform",
     MethodName.GROUP_NORM: "global",
     MethodName.LAMP: "global",
     MethodName.BN_SCALE: "global",
@@ -129,8 +133,14 @@ DEFAULT_ALLOCATIONS: dict[MethodName, str | None] = {
 }
 """What ``importance.allocation: auto`` stands for: what each method's source does."""
 
+ALLOCATION_VERSIONS: dict[str, int] = {"sensitivity": 2}
+"""Raised, from 1, when an allocator divides the same budgets otherwise; moves the keys of runs with it alone."""
+
+_IMAGES_ALONE = ("scoring", "importance.num_images", "channels.scope")
 _READ_LESS: dict[tuple[MethodName, str], tuple[str, ...]] = {
-    (MethodName.TAYLOR, "importance"): ("scoring", "importance.num_images", "channels.scope"),
+    (MethodName.TAYLOR, "importance"): _IMAGES_ALONE,
+    (MethodName.ATTRIBUTION, "importance"): _IMAGES_ALONE,
+    (MethodName.TF_IDF, "importance"): _IMAGES_ALONE,
 }
 """What a stage reads of the configuration where a method needs less than the stage's specification says."""
 

@@ -18,7 +18,14 @@ from typing import Any
 from pruning_core.config import MethodName, PruningConfig
 from pruning_core.errors import InvalidCheckpointError, InvalidSettingsError
 from pruning_core.latency.table import unreadable_table
-from pruning_core.stage_graphs import StageSpec, allocation_of, scoring_of, spec_of, stages_of
+from pruning_core.stage_graphs import (
+    ALLOCATION_VERSIONS,
+    StageSpec,
+    allocation_of,
+    scoring_of,
+    spec_of,
+    stages_of,
+)
 
 KEY_LENGTH = 24  # hexadecimal digits: 96 bits
 
@@ -145,7 +152,9 @@ def _content_fields(config: PruningConfig) -> dict[str, Any]:
     fields = _flatten(config.model_dump(mode="json"))
     scoring = scoring_of(config.method, config.gates.prior)
     fields["scoring"] = scoring
-    fields["importance.allocation"] = allocation_of(scoring, config.importance.allocation)
+    allocation = allocation_of(scoring, config.importance.allocation)
+    version = ALLOCATION_VERSIONS.get(allocation or "", 1)
+    fields["importance.allocation"] = allocation if version == 1 else f"{allocation} {version}"
     if config.gates.prior is None:
         fields["gates.prior_sharpness"] = None
     if config.gates.budget_term == "exact":

@@ -29,6 +29,7 @@ class FrontRow:
     interval: Interval
     accuracy_dense: float
     accuracy_after_removal: float
+    accuracy_after_reconstruction: float | None
     accuracy_drop: float
     macs: int
     macs_share: float
@@ -77,6 +78,7 @@ def _front_row(
         interval=wilson_interval(scores.num_correct_fine_tuned, scores.num_images),
         accuracy_dense=scores.accuracy_dense,
         accuracy_after_removal=scores.accuracy_after_removal,
+        accuracy_after_reconstruction=scores.accuracy_after_reconstruction,
         accuracy_drop=scores.accuracy_drop,
         macs=scores.macs,
         macs_share=scores.macs_share,

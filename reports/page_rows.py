@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Self
 
 from reports.confidence import Interval, wilson_interval
@@ -26,6 +26,7 @@ _ALWAYS_SHOWN = 7  # columns of the front's table that every study has
 class ShownColumns:
     """Which optional columns the front's table has: those with a value in some row."""
 
+    reconstruction: bool
     similarity: bool
     channels: bool
     memory: bool
@@ -37,6 +38,7 @@ class ShownColumns:
         """Look which values some trial has."""
         scores = [scores_of(record) for record in records]
         return cls(
+            reconstruction=any(s.accuracy_after_reconstruction is not None for s in scores),
             similarity=any(s.explanation_similarity is not None for s in scores),
             channels=any(record.kept for record in records),
             memory=any(s.activation_memory is not None for s in scores),
@@ -47,7 +49,7 @@ class ShownColumns:
     @property
     def num_columns(self) -> int:
         """Columns of the table in all."""
-        return _ALWAYS_SHOWN + self.similarity + self.channels + self.memory + self.latency + self.test
+        return _ALWAYS_SHOWN + sum(bool(getattr(self, field.name)) for field in fields(self))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +85,7 @@ class PageRow:
     params: int
     params_share: float
     after_removal_text: str
+    reconstruction_text: str
     similarity_text: str
     num_kept: int
     num_channels: int
@@ -131,7 +134,7 @@ def page_suggestions(front: StudyFront) -> tuple[PageSuggestion, ...]:
 
 def _page_row(row: FrontRow, study: str) -> PageRow:
     similarity, memory, latency = row.explanation_similarity, row.activation_memory, row.latency_ms
-    test = row.test_accuracy
+    refitted, test = row.accuracy_after_reconstruction, row.test_accuracy
     return PageRow(
         number=row.number,
         accuracy_text=accuracy_text(row.accuracy, row.num_images),
@@ -142,6 +145,7 @@ def _page_row(row: FrontRow, study: str) -> PageRow:
         params=row.params,
         params_share=row.params_share,
         after_removal_text=accuracy_text(row.accuracy_after_removal, row.num_images),
+        reconstruction_text="" if refitted is None else accuracy_text(refitted, row.num_images),
         similarity_text="" if similarity is None else percent(similarity),
         num_kept=row.num_kept,
         num_channels=row.num_channels,

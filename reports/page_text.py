@@ -43,9 +43,10 @@ GLOSSARY = (
         "and not more. It does not cover how much a second training run would differ.",
     ),
     (
-        "Three accuracies",
+        "Accuracies",
         "Dense: the network before pruning. After removal: channels gone, batch norm statistics estimated anew, "
-        "nothing trained. Fine-tuned: after further training; this is the accuracy meant where none is named.",
+        "nothing trained. Refitted, where a run asks for it: weights that read removed channels fitted by least "
+        "squares. Fine-tuned: after further training; this is the accuracy meant where none is named.",
     ),
     (
         "Explanations",

@@ -214,6 +214,7 @@ def to_metrics(record: TrialRecord) -> dict[str, float]:
             "accuracy": scores.accuracy,
             "accuracy_dense": scores.accuracy_dense,
             "accuracy_after_removal": scores.accuracy_after_removal,
+            "accuracy_after_reconstruction": scores.accuracy_after_reconstruction,
             "accuracy_drop": scores.accuracy_drop,
             "macs": scores.macs,
             "macs_share": scores.macs_share,

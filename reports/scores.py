@@ -23,7 +23,8 @@ class NetworkScores(PlainRecord):
     """One slim network beside its dense original, on validation images.
 
     ``num_correct_dense``, ``num_correct_after_removal`` and ``num_correct_fine_tuned`` count the same
-    ``num_images`` images. ``macs`` and ``params`` are of the slim network for one image.
+    ``num_images`` images; so does ``num_correct_after_reconstruction``, None where no weights were refitted between
+    removal and fine-tuning. ``macs`` and ``params`` are of the slim network for one image.
     ``explanation_similarity`` is the soft overlap of dense and slim saliency masks in [0, 1], higher is better;
     ``explanation_distance`` is between their parameters, lower is better. ``mask_area`` is the mean mask of the
     dense network as a share of the image; ``selector_agreement`` the share of images whose dense prediction
@@ -50,11 +51,14 @@ class NetworkScores(PlainRecord):
     dense_activation_memory: PositiveCount | None = None
     block_macs: PositiveCount | None = None
     dense_block_macs: PositiveCount | None = None
+    num_correct_after_reconstruction: Count | None = None
 
     @model_validator(mode="after")
     def _counts_fit(self) -> Self:
         for name in ("num_correct_dense", "num_correct_after_removal", "num_correct_fine_tuned"):
             _check_count(name, getattr(self, name), self.num_images)
+        name = "num_correct_after_reconstruction"
+        _check_count(name, getattr(self, name) or 0, self.num_images)
         return self
 
     @property
@@ -66,6 +70,13 @@ class NetworkScores(PlainRecord):
     def accuracy_after_removal(self) -> float:
         """Accuracy once the channels are gone and before any fine-tuning, in [0, 1]."""
         return self.num_correct_after_removal / self.num_images
+
+    @property
+    def accuracy_after_reconstruction(self) -> float | None:
+        """Accuracy once weights are refitted and before any fine-tuning, in [0, 1]; None where they were not."""
+        if self.num_correct_after_reconstruction is None:
+            return None
+        return self.num_correct_after_reconstruction / self.num_images
 
     @property
     def accuracy(self) -> float:

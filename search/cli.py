@@ -119,13 +119,20 @@ def report(study: Study, storage: Storage = RESULTS) -> None:
 
 
 @app.command()
-def pick(
+def pick(  # noqa: PLR0913, PLR0917 - one option per limit
     study: Study,
     max_flops: Annotated[
         str | None, typer.Option(metavar="LIMIT", help="FLOPs (MACs): 40% of the dense network, or 20M.")
     ] = None,
     max_params: Annotated[
         str | None, typer.Option(metavar="LIMIT", help="Parameters: 40% of the dense network, or 0.3M.")
+    ] = None,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(metavar="LIMIT", help="Activation memory: 40% of the dense network, or 300KB."),
+    ] = None,
+    max_latency: Annotated[
+        str | None, typer.Option(metavar="LIMIT", help="Latency by its table: 60% of the dense, or 0.8ms.")
     ] = None,
     min_accuracy: Annotated[
         str | None, typer.Option(metavar="LIMIT", help="Validation accuracy: 92%.")
@@ -143,6 +150,8 @@ def pick(
     request = PickRequest(
         max_flops=max_flops,
         max_params=max_params,
+        max_memory=max_memory,
+        max_latency=max_latency,
         min_accuracy=min_accuracy,
         rule="knee" if knee else "best_under",
     )

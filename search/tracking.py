@@ -32,6 +32,7 @@ from reports.records import (
 )
 from search.disk import write_whole
 from search.mlflow_store import SQLITE, create_database
+from search.mlflow_view import SHARED_VIEW, SHARED_VIEW_TAG, SHARED_VIEW_VALUE
 from search.spec import load_spec
 from search.study import read_snapshot
 from search.study_folder import StudyFolder
@@ -80,6 +81,7 @@ class MlflowProjection:
             create_database(Path(address.uri.removeprefix(SQLITE)))
         self._client = MlflowClient(tracking_uri=address.uri)
         self._experiment_id = self._find_experiment()
+        self._client.set_experiment_tag(self._experiment_id, SHARED_VIEW_TAG, SHARED_VIEW_VALUE)
         self._parent_id = self._find_parent(tags)
         self._children = self._find_children()
         self._num_points = 0
@@ -222,6 +224,7 @@ class MlflowProjection:
             "experiment": self._experiment_id,
             "parent": self._parent_id,
             "url_base": base,
+            "view": SHARED_VIEW,
             "runs": runs,
         }
         write_whole(self._address.runs_path, json.dumps(content, indent=1))

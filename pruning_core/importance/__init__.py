@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pruning_core.importance.attribution import AttributionImportance
 from pruning_core.importance.class_coverage import (
     ClassCoverage,
     ClassProfile,
     coverage_facts,
     report_class_coverage,
 )
+from pruning_core.importance.flow_edges import FlowEdges
 from pruning_core.importance.flows import FLOWS
 from pruning_core.importance.group_norms import GroupNormImportance, LampImportance
+from pruning_core.importance.measurements import GRADIENT_RELEVANCES
 from pruning_core.importance.norm_scale import NormScaleImportance
 from pruning_core.importance.protocols import FilterImportance, ImportanceContext
 from pruning_core.importance.rating import Rating, rate_channels
@@ -17,6 +20,7 @@ from pruning_core.importance.sensitivity import measure_sensitivities
 from pruning_core.importance.task_inspired import TaskInspiredImportance
 from pruning_core.importance.task_relevance import TASK_RELEVANCES
 from pruning_core.importance.taylor import TaylorImportance
+from pruning_core.importance.tf_idf import TfIdfImportance
 from pruning_core.importance.weights_only import (
     GeometricMedianImportance,
     L1Importance,
@@ -33,16 +37,20 @@ IMPORTANCES: dict[str, FilterImportance] = {
     "lamp": LampImportance(),
     "group_norm": GroupNormImportance(),
     "taylor": TaylorImportance(),
+    "attribution": AttributionImportance(),
+    "tf_idf": TfIdfImportance(),
     "task_inspired": TaskInspiredImportance(),
 }
 
 __all__ = [
     "FLOWS",
+    "GRADIENT_RELEVANCES",
     "IMPORTANCES",
     "TASK_RELEVANCES",
     "ClassCoverage",
     "ClassProfile",
     "FilterImportance",
+    "FlowEdges",
     "ImportanceContext",
     "Rating",
     "coverage_facts",

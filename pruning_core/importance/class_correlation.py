@@ -5,6 +5,9 @@ images,
 
     task relevance = ||M^T Y||_F^2 / (||M^T M||_F * ||Y^T Y||_F)        in [0, 1], higher is more class-related.
 
+Or Y are the dense network's logits, one row per image: then no label is needed, and the task is what the network
+answers.
+
 For a one-dimensional response and equally frequent classes it equals eta^2 / sqrt(K - 1), eta^2 being the share
 of the variance that lies between classes. It does not change under scaling or shifting the response.
 
@@ -37,10 +40,16 @@ _NO_VARIANCE = 1e-12  # share of the raw second moment below which a response co
 
 
 class ClassCorrelation:
-    """Sums over images from which the task relevance of every channel follows; batches may come in any split."""
+    """Sums over images from which the task relevance of every channel follows; batches may come in any split.
 
-    def __init__(self, targets_KD: Tensor) -> None:
-        self._targets_KD = targets_KD
+    Args:
+        targets: A target vector per class, as rows ``(K, D)``, or per image, ``(N, D)``.
+        by_image: Whether they are per image.
+    """
+
+    def __init__(self, targets: Tensor, *, by_image: bool = False) -> None:
+        self._targets = targets
+        self._is_by_image = by_image
         self._num_images = 0
         self._sum_D = torch.zeros(1)
         self._sum_DD = torch.zeros(1)
@@ -53,10 +62,16 @@ class ClassCorrelation:
         """Start from nothing, for the targets of a task."""
         return cls(task.targets())
 
-    def update(self, responses_NCF: Tensor, labels_N: Tensor, first_image: int) -> None:  # noqa: ARG002
+    @classmethod
+    def of_outputs(cls, task: TaskLabels) -> Self:
+        """Start from nothing, for what the dense network answers."""
+        return cls(task.output_targets(), by_image=True)
+
+    def update(self, responses_NCF: Tensor, labels_N: Tensor, first_image: int) -> None:
         """Add the images of one batch."""
         m_CNF = responses_NCF.double().transpose(0, 1).contiguous()
-        y_ND = self._targets_KD.to(m_CNF.device)[labels_N]
+        targets = self._targets.to(m_CNF.device)
+        y_ND = targets[first_image : first_image + len(labels_N)] if self._is_by_image else targets[labels_N]
         self._num_images += len(y_ND)
         self._sum_D = self._sum_D.to(y_ND) + y_ND.sum(dim=0)
         self._sum_DD = self._sum_DD.to(y_ND) + y_ND.T @ y_ND

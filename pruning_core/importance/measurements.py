@@ -1,4 +1,4 @@
-"""The one pass over the calibration images that task-inspired importance is worked out from.
+"""The pass over the calibration images that task-inspired importance is worked out from; gradients take a second one.
 
 Everything gathered can be merged: several processes may each look at a part of the images. What is held until the end
 are sums, and the sampled patches of every consumer.
@@ -10,15 +10,21 @@ Shape suffixes used in this file:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
 
+import torch
 from torch import Tensor, nn
 
 from pruning_core.channels.structures import ChannelGraph, Role
+from pruning_core.data import iterate_batches, take
+from pruning_core.importance.attribution import sum_attributions
 from pruning_core.importance.block_leverage import ConsumerReads
 from pruning_core.importance.class_coverage import ClassProfile, ClassSums
 from pruning_core.importance.class_targets import TaskLabels
+from pruning_core.importance.gate_gradients import BATCH_SIZE as GRADIENT_BATCH_SIZE
+from pruning_core.importance.gate_gradients import GradientSums
 from pruning_core.importance.patches import PatchSampler, Window, flow_layer, fold_scale, patch_weights
 from pruning_core.importance.protocols import ImportanceContext
 from pruning_core.importance.read_points import (
@@ -29,18 +35,28 @@ from pruning_core.importance.read_points import (
     calibration_images,
     stream_reads,
 )
-from pruning_core.importance.task_relevance import TASK_RELEVANCES, RelevanceObserver, average_normalised
+from pruning_core.importance.task_relevance import (
+    NEED_OUTPUTS,
+    TASK_RELEVANCES,
+    RelevanceObserver,
+    average_normalised,
+)
+
+GRADIENT_RELEVANCES: dict[str, Callable[..., GradientSums]] = {"attribution": sum_attributions}
+"""Task relevances that need a backward pass; called as ``sum_attributions`` is. The others are ``TASK_RELEVANCES``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurements:
-    """What a pass over calibration images left behind: relevances by (group, tensor read), patches by (group,
-    layer), class sums by group, and the pixels of the stem's group (name ``stem``; None if it cannot be pruned).
+    """What a pass over calibration images left behind: relevances by (group, tensor read), or gradients for all
+    groups, patches by (group, layer), class sums by group, and the pixels of the stem's group (name ``stem``;
+    None if it cannot be pruned).
     """
 
     relevances: dict[tuple[str, int], RelevanceObserver] = field(default_factory=dict)
     samplers: dict[tuple[str, str], PatchSampler] = field(default_factory=dict)
     class_sums: dict[str, ClassSums] = field(default_factory=dict)
+    gradients: list[GradientSums] = field(default_factory=list)
     stem: str | None = None
     stem_pixels: PatchSampler | None = None
 
@@ -48,6 +64,7 @@ class Measurements:
         """Add what was measured on other images of the same calibration set; ``other`` is not used any more."""
         for source, relevance in self.relevances.items():
             relevance.merge(other.relevances[source])
+        self.gradients.extend(other.gradients)
         for place, sampler in self.samplers.items():
             sampler.merge(other.samplers[place])
         for group, sums in self.class_sums.items():
@@ -57,6 +74,8 @@ class Measurements:
 
     def relevance(self, points: Sequence[ReadPoint]) -> Tensor:
         """Return the task relevance of a group; consumers that read the same tensor count once."""
+        if self.gradients:
+            return reduce(GradientSums.plus, self.gradients).mean(points[0].group)
         sources = sorted({(point.group, point.source) for point in points})
         return average_normalised([self.relevances[source].relevance() for source in sources])
 
@@ -87,7 +106,7 @@ def measure(
     part: range | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> Measurements:
-    """Run calibration images through the network once.
+    """Run calibration images through the network once, and a second time if the task relevance needs more.
 
     Args:
         context: Network, groups and images.
@@ -96,16 +115,23 @@ def measure(
         batch_size: Images per forward pass.
     """
     observers: dict[str, list[ReadObserver]] = {point.layer: [] for point in reads.points}
-    measurements = _all_to_measure(context, reads, observers)
+    measurements = _all_to_measure(context, reads, observers, _task(context, part, batch_size))
     stream_reads(context, observers, part=part, batch_size=batch_size)
+    relevance = context.settings.task_relevance
+    if relevance in GRADIENT_RELEVANCES:
+        smaller = min(batch_size, GRADIENT_BATCH_SIZE)
+        gradients = GRADIENT_RELEVANCES[relevance](context, part=part, batch_size=smaller)
+        measurements.gradients.append(gradients)
     return measurements
 
 
 def _all_to_measure(
-    context: ImportanceContext, reads: NetworkReads, observers: dict[str, list[ReadObserver]]
+    context: ImportanceContext,
+    reads: NetworkReads,
+    observers: dict[str, list[ReadObserver]],
+    task: TaskLabels,
 ) -> Measurements:
-    labels_N = calibration_images(context).labels_N
-    task = TaskLabels(labels_N=labels_N, num_classes=context.data.num_classes, seed=context.seed)
+    labels_N = task.labels_N
     stem = _find_stem(context.graph, reads.first_layer)
     pixels: PatchSampler | None = None
     if stem is not None:
@@ -118,8 +144,9 @@ def _all_to_measure(
         sampler = _sampler(context, window, point.positions_CS, len(labels_N), context.seed + index)
         measurements.samplers[point.group, point.layer] = sampler
         observers[point.layer].append(sampler)
-        if (point.group, point.source) not in measurements.relevances:
-            statistics = TASK_RELEVANCES[context.settings.task_relevance](task)
+        start = TASK_RELEVANCES.get(context.settings.task_relevance)
+        if start is not None and (point.group, point.source) not in measurements.relevances:
+            statistics = start(task)
             relevance = RelevanceObserver(point.positions_CS, statistics, context.settings.grid_size)
             measurements.relevances[point.group, point.source] = relevance
             observers[point.layer].append(relevance)
@@ -128,6 +155,26 @@ def _all_to_measure(
             measurements.class_sums[point.group] = sums
             observers[point.layer].append(sums)
     return measurements
+
+
+def _task(context: ImportanceContext, part: range | None, batch_size: int) -> TaskLabels:
+    """Return the task of the calibration images; the dense network's outputs for those of this part, where needed."""
+    images = calibration_images(context)
+    task = TaskLabels(labels_N=images.labels_N, num_classes=context.data.num_classes, seed=context.seed)
+    if context.settings.task_relevance not in NEED_OUTPUTS:
+        return task
+    shown = range(len(images)) if part is None else part
+    batches = iterate_batches(
+        take(images, torch.arange(shown.start, shown.stop)),
+        context.data.normalisation,
+        batch_size=batch_size,
+        device=context.device,
+    )
+    with torch.no_grad():
+        logits_NK = torch.cat([context.network(batch.images_NCHW).cpu() for batch in batches])
+    outputs_NK = logits_NK.new_zeros(len(images), logits_NK.shape[1])
+    outputs_NK[shown.start : shown.stop] = logits_NK
+    return replace(task, outputs_NK=outputs_NK)
 
 
 def _sampler(

@@ -9,18 +9,21 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 
 from pruning_core.importance.class_coverage import ClassProfile
+from pruning_core.importance.flow_edges import FlowEdges
 from pruning_core.importance.protocols import FilterImportance, ImportanceContext
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rating:
     """``scores``: as ``FilterImportance.score`` returns them. ``floors``: groups that should keep at least so many
-    channels where the budgets allow it. ``profiles``: which classes each channel answers to; empty if not measured.
+    channels where the budgets allow it. ``profiles``: which classes each channel answers to; ``edges``: which outputs
+    of the next layers it feeds most; both empty if not measured.
     """
 
     scores: Mapping[str, Tensor]
     floors: Mapping[str, int] = field(default_factory=dict)
     profiles: Mapping[str, ClassProfile] = field(default_factory=dict)
+    edges: Mapping[str, FlowEdges] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -35,7 +35,7 @@ def measure_sensitivities(
     One forward pass per group on ``NUM_IMAGES`` stratified training images. Always positive: a rise below a
     thousandth of the largest counts as that much; 1 for all if no group matters.
     """
-    network = _with_batch_statistics(context.network)
+    network = with_batch_statistics(context.network)
     batch = _one_batch(context)
     with torch.no_grad():
         base = _loss(network, batch)
@@ -71,7 +71,7 @@ def _one_batch(context: ImportanceContext) -> Batch:
     return next(iterate_batches(images, context.data.normalisation, batch_size=count, device=context.device))
 
 
-def _with_batch_statistics(network: nn.Module) -> nn.Module:
+def with_batch_statistics(network: nn.Module) -> nn.Module:
     """Copy a network so that its batch normalisations use the batch at hand; everything else stays in eval mode."""
     copied = copy.deepcopy(network).eval()
     for module in copied.modules():

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from pruning_core.config import ImportanceConfig
 from pruning_core.importance.elimination import eliminate, product_score, rank_consistent_scores
+from pruning_core.importance.flow_edges import FlowEdges, strongest_edges
 from pruning_core.importance.flows import FLOWS, RemainingFlow
 from pruning_core.importance.measurements import Measurements, measure
 from pruning_core.importance.protocols import FilterImportance, ImportanceContext
@@ -40,7 +41,7 @@ class TaskInspiredImportance:
         return dict(self.rate(context).scores)
 
     def rate(self, context: ImportanceContext) -> Rating:
-        """Score every group; also its channels' class profiles, and how narrow the stem may get."""
+        """Score every group; also its channels' class profiles and edges, and how narrow the stem may get."""
         reads = find_read_points(context)
         return rate_measured(context, reads, measure(context, reads))
 
@@ -50,9 +51,12 @@ def rate_measured(context: ImportanceContext, reads: NetworkReads, measured: Mea
     settings = context.settings
     scores: dict[str, Tensor] = {}
     floors: dict[str, int] = {}
+    edges: dict[str, FlowEdges] = {}
     for group in context.graph.groups:
         points = reads.of_group(group.name)
         relevance_C = measured.relevance(points)
+        consumers = measured.consumers(context.network, points)
+        edges[group.name] = strongest_edges([point.layer for point in points], consumers)
         if group.name == measured.stem:
             kernel_CC = stem_kernel(measured.stem_responses(), relevance_C)
             floors[group.name] = information_floor(kernel_CC, settings.stem_residual)
@@ -60,7 +64,7 @@ def rate_measured(context: ImportanceContext, reads: NetworkReads, measured: Mea
         else:
             flow = FLOWS[settings.flow](measured.consumers(context.network, points))
             scores[group.name] = _flow_scores(flow, relevance_C, settings)
-    return Rating(scores=scores, floors=floors, profiles=measured.profiles())
+    return Rating(scores=scores, floors=floors, profiles=measured.profiles(), edges=edges)
 
 
 def _flow_scores(flow: RemainingFlow, relevance_C: Tensor, settings: ImportanceConfig) -> Tensor:

@@ -49,10 +49,14 @@ class TaskRelevance(Protocol):
 
 TASK_RELEVANCES: dict[str, Callable[[TaskLabels], TaskRelevance]] = {
     "cka": ClassCorrelation.of_task,
+    "cka_outputs": ClassCorrelation.of_outputs,
     "eta_squared": VarianceRatio.of_task,
     "hsic": KernelDependence.of_task,
     "mutual_information": MutualInformation.of_task,
 }
+
+NEED_OUTPUTS = frozenset({"cka_outputs"})
+"""Those whose task is what the dense network answers: ``TaskLabels`` must hold its logits."""
 
 
 class RelevanceObserver:

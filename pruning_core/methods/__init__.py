@@ -15,6 +15,8 @@ METHODS: dict[str, Propose] = {
     "interpretation_steered": propose_interpretation_steered,
     "task_inspired": ScoredMethod(name=MethodName.TASK_INSPIRED),
     "taylor": ScoredMethod(name=MethodName.TAYLOR),
+    "attribution": ScoredMethod(name=MethodName.ATTRIBUTION),
+    "tf_idf": ScoredMethod(name=MethodName.TF_IDF),
     "group_norm": ScoredMethod(name=MethodName.GROUP_NORM),
     "lamp": ScoredMethod(name=MethodName.LAMP),
     "bn_scale": ScoredMethod(name=MethodName.BN_SCALE),

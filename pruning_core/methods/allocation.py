@@ -3,8 +3,8 @@
     minimise over shares a    loss(a)    subject to    h_m(a) = log(cost_m(a) / limit_m) <= 0
 
 by the augmented Lagrangian ``loss + sum_m (max(0, lambda_m + rho h_m)^2 - lambda_m^2) / (2 rho)``. The loss is what the
-closed gates are predicted to cost: in each group the share of the score that is gated away, scaled so that it equals
-the measured sensitivity where half the channels are gone. Gates are soft at first and sharpen on the way.
+closed gates are predicted to cost: in each group minus the logarithm of the share of the score that stays, scaled so
+that it equals the measured sensitivity where half the channels are gone. Gates are soft at first and sharpen later.
 
 After Guo et al. 2024 (several budgets, a differentiable approximation of pruning, the task's performance in the
 objective); formulas ours.
@@ -32,6 +32,8 @@ from pruning_core.budgets import Resource
 from pruning_core.methods.threshold_gate import threshold_gate
 
 CostFunction = Callable[[Tensor], Mapping[Resource, Tensor]]
+LossFunction = Callable[[Tensor, float], Tensor]
+"""Shares ``(G,)`` and the gates' sharpness to a loss, differentiable in the shares."""
 _LOWEST_SCORE = 1e-6  # of the group's largest; keeps logarithms finite
 
 
@@ -54,7 +56,8 @@ class AllocationProblem:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AllocationSettings:
     """Of the solver: ``steps`` of Adam, a multiplier update every ``dual_interval`` of them, gates from ``soft_beta``
-    to ``sharp_beta``. The defaults reach budgets to a few tenths of a percent before rounding.
+    to ``sharp_beta``. ``gradient_memory``: Adam's second beta. The defaults reach budgets to a few tenths of a percent
+    before rounding.
     """
 
     steps: int = 300
@@ -64,6 +67,7 @@ class AllocationSettings:
     dual_interval: int = 10
     soft_beta: float = 4.0
     sharp_beta: float = 50.0
+    gradient_memory: float = 0.999
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,10 +81,19 @@ class Allocation:
     excess: Mapping[Resource, float]
 
 
-def allocate_widths(problem: AllocationProblem, settings: AllocationSettings | None = None) -> Allocation:
+def allocate_widths(
+    problem: AllocationProblem,
+    settings: AllocationSettings | None = None,
+    loss: LossFunction | None = None,
+) -> Allocation:
     """Choose the widths that lose least under all limits.
 
     If the dense network meets all limits, nothing is pruned. A limit with room to spare changes nothing.
+
+    Args:
+        problem: Groups, their least widths, cost and limits.
+        settings: Of the solver.
+        loss: What is lost, with 1 as a large loss; by default what the sensitivities predict.
     """
     settings = settings or AllocationSettings()
     sizes_G = torch.tensor([len(scores) for scores in problem.scores], dtype=torch.float64)
@@ -96,7 +109,7 @@ def allocate_widths(problem: AllocationProblem, settings: AllocationSettings | N
     with torch.no_grad():
         is_met = bool((excess(share_G) <= 0).all())
     if not is_met:
-        loss = PredictedLoss(problem.scores, problem.sensitivity_G)
+        loss = loss or PredictedLoss(problem.scores, problem.sensitivity_G)
         multiplier_M = _descend(share_G, multiplier_M, loss, excess, problem.minimum_G / sizes_G, settings)
     with torch.no_grad():
         final_M = excess(share_G)
@@ -108,7 +121,11 @@ def allocate_widths(problem: AllocationProblem, settings: AllocationSettings | N
 
 
 class PredictedLoss:
-    """Loss increase that shares are predicted to cause, as a share of the sum of all sensitivities."""
+    """Loss increase that shares are predicted to cause, as a share of the sum of all sensitivities.
+
+    It grows without bound as a group empties. In proportion to the score that is gone, which is nearly linear in the
+    width, the best widths lay in the corners: some groups dense, others closed but for a channel.
+    """
 
     def __init__(self, scores: Sequence[Tensor], sensitivity_G: Tensor) -> None:
         self.log_score_GC = pad_log_scores(scores)
@@ -118,20 +135,26 @@ class PredictedLoss:
         kept_half_G = torch.stack(
             [row[: (len(score) + 1) // 2].sum() for row, score in zip(top_GC, scores, strict=True)]
         )
-        per_score_G = sensitivity_G / (1 - kept_half_G).clamp_min(1e-3)
-        self.weight_G = per_score_G / sensitivity_G.sum()
+        per_nat_G = sensitivity_G / (-kept_half_G.log()).clamp_min(1e-3)
+        self.weight_G = per_nat_G / sensitivity_G.sum()
 
     def __call__(self, share_G: Tensor, beta: float) -> Tensor:
         """Return the predicted loss of gates with these shares and this sharpness; differentiable."""
-        gates_GC = threshold_gate(share_G, self.log_score_GC, beta)
-        lost_G = 1 - (gates_GC * self._weight_GC).sum(dim=1)
-        return (self.weight_G * lost_G).sum()
+        return -(self.weight_G * self._kept(share_G, beta).log()).sum()
 
-    def channel_values(self) -> list[Tensor]:
-        """Return per group what each of its channels is worth, in the unit of the loss; comparable between groups."""
-        values_GC = self.weight_G[:, None] * self._weight_GC
+    def channel_values(self, share_G: Tensor, beta: float) -> list[Tensor]:
+        """Return per group what each of its channels is worth at these shares, in the unit of the loss, to first order.
+
+        The values are comparable between groups.
+        """
+        values_GC = (self.weight_G / self._kept(share_G, beta))[:, None] * self._weight_GC
         is_channel_GC = torch.isfinite(self.log_score_GC)
         return [values[mask] for values, mask in zip(values_GC, is_channel_GC, strict=True)]
+
+    def _kept(self, share_G: Tensor, beta: float) -> Tensor:
+        """Return the share of each group's score that stays, in (0, 1]."""
+        gates_GC = threshold_gate(share_G, self.log_score_GC, beta)
+        return (gates_GC * self._weight_GC).sum(dim=1).clamp_min(_LOWEST_SCORE)
 
 
 def budget_penalty(excess_M: Tensor, multiplier_M: Tensor, rho: float) -> Tensor:
@@ -158,13 +181,13 @@ def pad_log_scores(scores: Sequence[Tensor]) -> Tensor:
 def _descend(
     share_G: Tensor,
     multiplier_M: Tensor,
-    loss: Callable[[Tensor, float], Tensor],
+    loss: LossFunction,
     excess: Callable[[Tensor], Tensor],
     minimum_G: Tensor,
     settings: AllocationSettings,
 ) -> Tensor:
     """Move ``share_G`` in place to a saddle point of the augmented Lagrangian; return the multipliers."""
-    optimiser = torch.optim.Adam([share_G], lr=settings.learning_rate)
+    optimiser = torch.optim.Adam([share_G], lr=settings.learning_rate, betas=(0.9, settings.gradient_memory))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
         optimiser, settings.steps, eta_min=0.05 * settings.learning_rate
     )

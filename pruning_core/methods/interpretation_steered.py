@@ -51,6 +51,11 @@ def propose_interpretation_steered(context: MethodContext) -> ChannelProposal:
         device=context.device,
         report=lambda done, total: context.report("steer", done, total),
     )
+    return propose_gates(context, start, learned)
+
+
+def propose_gates(context: MethodContext, start: GateStart | None, learned: LearnedGates) -> ChannelProposal:
+    """Propose the channels whose gates ended most open, up to the budgets or to the widths that were held."""
     return ChannelProposal(
         scores=learned.open_probability,
         widths=_widths(context, start, learned),

@@ -10,6 +10,7 @@ from pruning_core.config import MethodName
 from pruning_core.importance import (
     IMPORTANCES,
     ClassProfile,
+    FlowEdges,
     ImportanceContext,
     Rating,
     measure_sensitivities,
@@ -22,6 +23,7 @@ from pruning_core.stages.dense import load_dense
 from pruning_core.stages.recovery import channel_graph
 
 _SCORE, _MEAN, _SHARE = "score/", "class_mean/", "class_share/"  # each followed by the group
+_EDGE = "edge_{}/"  # layer, output, share
 
 
 def build_importance(context: StageContext) -> Artifact:
@@ -31,7 +33,12 @@ def build_importance(context: StageContext) -> Artifact:
     for group, profile in rating.profiles.items():
         tensors[_MEAN + group] = profile.mean_CK
         tensors[_SHARE + group] = profile.share_CK
-    return Artifact(tensors=tensors, facts={"floors": dict(rating.floors)})
+    for group, edges in rating.edges.items():
+        tensors[_EDGE.format("layer") + group] = edges.layer_CE
+        tensors[_EDGE.format("output") + group] = edges.output_CE
+        tensors[_EDGE.format("share") + group] = edges.share_CE
+    layers = {group: list(edges.layers) for group, edges in rating.edges.items()}
+    return Artifact(tensors=tensors, facts={"floors": dict(rating.floors), "edge_layers": layers})
 
 
 def build_sensitivity(context: StageContext) -> Artifact:
@@ -62,6 +69,17 @@ def load_rating(context: StageContext) -> Rating:
             )
             for name, tensor in tensors.items()
             if name.startswith(_MEAN)
+        },
+        edges={
+            group: FlowEdges(
+                layers=tuple(layers),
+                layer_CE=tensors[_EDGE.format("layer") + group],
+                output_CE=tensors[_EDGE.format("output") + group],
+                share_CE=tensors[_EDGE.format("share") + group],
+            )
+            for group, layers in artifact.facts.get(
+                "edge_layers", {}
+            ).items()  # artifacts of before have none
         },
     )
 

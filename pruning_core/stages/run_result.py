@@ -18,7 +18,7 @@ class RunResult:
     milliseconds as everywhere here. ``stage_peak_memory_mb``, ``stage_peak_gpu_memory_mb``: largest resident size of
     the process and largest allocation on the GPU while each stage ran (``PeakMemory``), where known;
     ``peak_memory_mb``: largest resident size of the stages that ran here. Activation memory (bytes), latency and block
-    MACs are None without a budget of them.
+    MACs are None without a budget of them, ``num_correct_after_reconstruction`` without ``recovery.reconstruct``.
     """
 
     trial_key: str
@@ -48,6 +48,7 @@ class RunResult:
     dense_latency_ms: float | None = None
     block_macs: int | None = None
     dense_block_macs: int | None = None
+    num_correct_after_reconstruction: int | None = None
 
     @property
     def accuracy(self) -> float:

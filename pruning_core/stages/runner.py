@@ -126,6 +126,7 @@ def assemble_result(plan: RunPlan, outcomes: dict[str, StageOutcome], store: Art
         dense_latency_ms=facts.get("dense_latency_ms"),
         block_macs=facts.get("block_macs"),
         dense_block_macs=facts.get("dense_block_macs"),
+        num_correct_after_reconstruction=facts.get("num_correct_after_reconstruction"),
     )
 
 

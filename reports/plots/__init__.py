@@ -43,7 +43,7 @@ PLOTS: dict[str, Plot] = {
         draw=draw_step_prices,
     ),
     "accuracies": Plot(
-        title="Three accuracies of each network",
+        title="Accuracies of each network, step by step",
         reading="The dense network, the same one with channels removed and nothing retrained, and after fine-tuning.",
         draw=draw_accuracies,
     ),

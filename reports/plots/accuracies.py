@@ -1,7 +1,8 @@
-"""Dense, after removal, fine-tuned: the three accuracies of each network on the front."""
+"""Dense, after removal, refitted, fine-tuned: the accuracies of each network on the front."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -17,17 +18,21 @@ _MOST_NETWORKS = 60
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccuraciesInfo:
-    """Accuracies in [0, 1] of the networks whose trial numbers are given, largest network first."""
+    """Accuracies in [0, 1] of the networks whose trial numbers are given, largest network first.
+
+    ``after_reconstruction``: None for networks whose weights were not refitted.
+    """
 
     numbers: tuple[int, ...]
     dense: tuple[float, ...]
     after_removal: tuple[float, ...]
+    after_reconstruction: tuple[float | None, ...]
     fine_tuned: tuple[float, ...]
     num_networks: int
 
 
 def accuracies_info(front: StudyFront) -> AccuraciesInfo | None:
-    """Collect the three accuracies; None without a finished network."""
+    """Collect the accuracies; None without a finished network."""
     if not front.points:
         return None
     shown = thin_out(front.points, _MOST_NETWORKS)
@@ -36,6 +41,7 @@ def accuracies_info(front: StudyFront) -> AccuraciesInfo | None:
         numbers=tuple(record.number for record in shown),
         dense=tuple(s.accuracy_dense for s in scores),
         after_removal=tuple(s.accuracy_after_removal for s in scores),
+        after_reconstruction=tuple(s.accuracy_after_reconstruction for s in scores),
         fine_tuned=tuple(s.accuracy for s in scores),
         num_networks=len(front.points),
     )
@@ -56,11 +62,15 @@ def draw_accuracies(front: StudyFront) -> Drawing | None:
     figure.add_trace(
         go.Scatter(x=climbs[0], y=climbs[1], mode="lines", line=line, hoverinfo="skip", showlegend=False)
     )
-    for label, values, colour, symbol in (
+    series: list[tuple[str, Sequence[float | None], str, str]] = [
         ("dense", info.dense, DENSE, "line-ew-open"),
         ("after removal", info.after_removal, SERIES[6], "circle-open"),
+        ("refitted", info.after_reconstruction, SERIES[6], "diamond"),
         ("fine-tuned", info.fine_tuned, ACCENT, "circle"),
-    ):
+    ]
+    for label, values, colour, symbol in series:
+        if all(value is None for value in values):
+            continue
         figure.add_trace(
             go.Scatter(
                 name=label,

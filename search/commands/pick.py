@@ -26,6 +26,7 @@ __all__ = ["PICKS_FILE", "PickRequest", "pick_network", "read_pick"]
 
 PICKS_FILE = "picks.json"
 """In the study's folder: the last choice, which ``export STUDY picked`` reads."""
+_OPTIONAL_COSTS = ("activation_memory", "latency_ms")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +35,8 @@ class PickRequest:
 
     max_flops: str | None = None
     max_params: str | None = None
+    max_memory: str | None = None
+    max_latency: str | None = None
     min_accuracy: str | None = None
     rule: str = "best_under"
 
@@ -45,7 +48,11 @@ class PickRequest:
             ValueError: One of them is no number, or outside its range.
         """
         return parse_limits(
-            max_macs=self.max_flops, max_params=self.max_params, min_accuracy=self.min_accuracy
+            max_macs=self.max_flops,
+            max_params=self.max_params,
+            max_activation_memory=self.max_memory,
+            max_latency_ms=self.max_latency,
+            min_accuracy=self.min_accuracy,
         )
 
     def to_plain(self) -> dict[str, str | None]:
@@ -53,6 +60,8 @@ class PickRequest:
         return {
             "max_flops": self.max_flops,
             "max_params": self.max_params,
+            "max_memory": self.max_memory,
+            "max_latency": self.max_latency,
             "min_accuracy": self.min_accuracy,
         }
 
@@ -171,6 +180,7 @@ def _plain_trial(record: TrialRecord) -> dict[str, Any]:
         "macs_share": scores.macs_share,
         "params": scores.params,
         "params_share": scores.params_share,
+        **{name: cost for name in _OPTIONAL_COSTS if (cost := getattr(scores, name)) is not None},
     }
 
 

@@ -54,7 +54,8 @@ def study_links(storage: Path, address: str) -> list[tuple[str, str]]:
         runs = read_mlflow_runs(StudyFolder(storage, study))
         if "experiment" in runs and not runs["url_base"]:  # not on a server of its own
             page = f"{address}/#/experiments/{runs['experiment']}/runs?workflowType=machine_learning"
-            links.append((study, page))
+            view = f"&viewStateShareKey={runs['view']}" if "view" in runs else ""  # older stores have none
+            links.append((study, page + view))
     return links
 
 

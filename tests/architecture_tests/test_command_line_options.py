@@ -23,7 +23,17 @@ OPTIONS = {
     "resume": ["study", "--storage"],
     "status": ["study", "--storage", "--json"],
     "report": ["study", "--storage"],
-    "pick": ["study", "--max-flops", "--max-params", "--min-accuracy", "--knee", "--storage", "--json"],
+    "pick": [
+        "study",
+        "--max-flops",
+        "--max-params",
+        "--max-memory",
+        "--max-latency",
+        "--min-accuracy",
+        "--knee",
+        "--storage",
+        "--json",
+    ],
     "export": ["study", "trial", "--out", "--storage"],
     "ui": ["--storage", "--port"],
 }

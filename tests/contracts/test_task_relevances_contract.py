@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pruning_core.config import ImportanceConfig
-from pruning_core.importance import TASK_RELEVANCES
+from pruning_core.importance import GRADIENT_RELEVANCES, TASK_RELEVANCES
 from pruning_core.importance.class_targets import TaskLabels
 from pruning_core.importance.task_relevance import TaskRelevance
 
@@ -39,7 +39,9 @@ def mixed_responses(labels_N: Tensor) -> Tensor:
 
 
 def start(name: str, labels_N: Tensor) -> TaskRelevance:
-    return TASK_RELEVANCES[name](TaskLabels(labels_N=labels_N, num_classes=NUM_CLASSES, seed=0))
+    outputs_NK = torch.eye(NUM_CLASSES)[labels_N]  # a network that is always right
+    task = TaskLabels(labels_N=labels_N, num_classes=NUM_CLASSES, seed=0, outputs_NK=outputs_NK)
+    return TASK_RELEVANCES[name](task)
 
 
 def see(
@@ -59,7 +61,8 @@ def relevance(name: str, responses_NCF: Tensor, labels_N: Tensor) -> Tensor:
 
 
 def test_configuration_offers_every_relevance() -> None:
-    assert set(get_args(ImportanceConfig.model_fields["task_relevance"].annotation)) == set(TASK_RELEVANCES)
+    offered = set(get_args(ImportanceConfig.model_fields["task_relevance"].annotation))
+    assert offered == set(TASK_RELEVANCES) | set(GRADIENT_RELEVANCES)
 
 
 @every_relevance

@@ -131,9 +131,35 @@ def test_predicted_loss_equals_the_sensitivity_where_the_better_half_stays() -> 
 
 def test_channel_values_add_up_to_the_loss_of_losing_everything() -> None:
     loss = PredictedLoss(seeded_scores(), torch.tensor([0.7, 0.2, 1.1], dtype=torch.float64))
-    values = loss.channel_values()
+    dense = torch.ones(3, dtype=torch.float64)
+    values = loss.channel_values(dense, 50.0)
     assert [len(value) for value in values] == list(SIZES)
     torch.testing.assert_close(torch.stack([value.sum() for value in values]), loss.weight_G)
+    narrower = loss.channel_values(0.5 * dense, 50.0)
+    assert all(bool((after > before).all()) for before, after in zip(values, narrower, strict=True))
+
+
+def test_the_last_channel_of_a_group_costs_more_than_any_before() -> None:
+    loss = PredictedLoss([torch.ones(8, dtype=torch.float64)], torch.ones(1, dtype=torch.float64))
+    losses = [float(loss(torch.tensor([width / 8], dtype=torch.float64), 50.0)) for width in range(1, 9)]
+    steps = [losses[index] - losses[index + 1] for index in range(7)]
+    assert steps == sorted(steps, reverse=True)
+    assert losses == pytest.approx([-math.log(width / 8) / math.log(2) for width in range(1, 9)], abs=1e-6)
+
+
+def test_groups_that_are_alike_are_narrowed_alike() -> None:
+    """With a loss in proportion to what goes, any split between them would do."""
+    sizes = torch.tensor([8.0, 8.0], dtype=torch.float64)
+    problem = AllocationProblem(
+        scores=[torch.linspace(0.9, 1.1, 8, dtype=torch.float64)] * 2,
+        sensitivity_G=torch.tensor([1.0, 0.8], dtype=torch.float64),
+        minimum_G=torch.ones(2, dtype=torch.float64),
+        cost=lambda widths_G: {Resource.PARAMS: widths_G.sum()},
+        limits={Resource.PARAMS: int(sizes.sum() / 2)},
+    )
+    widths = allocate_widths(problem).widths_G.tolist()
+    assert sum(widths) == pytest.approx(8, rel=0.02)
+    assert 3 < widths[1] < widths[0] < 5
 
 
 @pytest.mark.parametrize("cost", [1.01, 1.5, 4.0])
@@ -230,9 +256,13 @@ def test_more_sensitive_groups_stay_wider() -> None:
     assert allocate_widths(tense).widths_G[1] > chain_allocation(macs=0.5).widths_G[1] + 1
 
 
-def kept_utility(loss: PredictedLoss, widths: tuple[int, ...]) -> float:
-    values = [value.sort(descending=True).values for value in loss.channel_values()]
-    return float(sum(value[:width].sum() for value, width in zip(values, widths, strict=True)))
+def lost(problem: AllocationProblem, widths: tuple[int, ...]) -> float:
+    """The predicted loss of the best channels of every group, without gates."""
+    total = 0.0
+    weight_G = PredictedLoss(problem.scores, problem.sensitivity_G).weight_G
+    for weight, score_C, width in zip(weight_G.tolist(), problem.scores, widths, strict=True):
+        total -= weight * math.log(float(score_C.sort(descending=True).values[:width].sum() / score_C.sum()))
+    return total
 
 
 def fits(widths: tuple[int, ...], limits: Mapping[Resource, int]) -> bool:
@@ -240,13 +270,15 @@ def fits(widths: tuple[int, ...], limits: Mapping[Resource, int]) -> bool:
     return all(float(cost[resource]) <= limit for resource, limit in limits.items())
 
 
-def finished(allocation: Allocation, loss: PredictedLoss, limits: Mapping[Resource, int]) -> tuple[int, ...]:
+def finished(
+    allocation: Allocation, problem: AllocationProblem, limits: Mapping[Resource, int]
+) -> tuple[int, ...]:
     """Round down and fill up: the widths after an exact finish."""
     widths = tuple(int(width) for width in allocation.widths_G.floor().tolist())
     while not fits(widths, limits):
-        widths = max(_steps(widths, -1), key=lambda option: kept_utility(loss, option))
+        widths = min(_steps(widths, -1), key=lambda option: lost(problem, option))
     while options := [option for option in _steps(widths, 1) if fits(option, limits)]:
-        widths = max(options, key=lambda option: kept_utility(loss, option))
+        widths = min(options, key=lambda option: lost(problem, option))
     return widths
 
 
@@ -267,7 +299,6 @@ def _steps(widths: tuple[int, ...], step: int) -> list[tuple[int, ...]]:
 def test_allocation_is_close_to_the_best_of_all_widths(seed: int, shares: dict[str, float]) -> None:
     limits = chain_limits(**shares)
     problem = chain_problem(limits, seed=seed)
-    loss = PredictedLoss(problem.scores, problem.sensitivity_G)
     everything = itertools.product(*(range(1, size + 1) for size in SIZES))
-    best = max(kept_utility(loss, widths) for widths in everything if fits(widths, limits))
-    assert kept_utility(loss, finished(chain_allocation(seed=seed, **shares), loss, limits)) >= 0.96 * best
+    best = min(lost(problem, widths) for widths in everything if fits(widths, limits))
+    assert lost(problem, finished(chain_allocation(seed=seed, **shares), problem, limits)) <= 1.04 * best

@@ -15,8 +15,8 @@ from pruning_core.channels import find_channel_groups, gate_weights
 from pruning_core.channels.structures import ChannelGraph, ChannelGroup, ChannelUse, Role
 from pruning_core.errors import UnsupportedNetworkError
 from pruning_core.importance import IMPORTANCES, ImportanceContext
+from pruning_core.importance.gate_gradients import gate_gradients
 from pruning_core.importance.group_norms import layer_adaptive
-from pruning_core.importance.taylor import gate_gradients
 from tests.pruning_core_tests.channel_networks import IMAGE, graph_of, images, network_named
 from tests.pruning_core_tests.importance_cases import (
     INNER,

@@ -59,6 +59,32 @@ def test_streaming_agrees_with_the_textbook_formula() -> None:
     assert float(relevance(m_NF[:, None], labels_N, 3)) == pytest.approx(expected, abs=1e-12)
 
 
+def test_outputs_of_the_dense_network_can_be_the_task_and_a_network_that_is_right_has_that_of_the_labels() -> (
+    None
+):
+    generator = torch.Generator().manual_seed(0)
+    labels_N = torch.arange(60) % 3
+    responses_NCF = torch.rand(60, 4, 2, generator=generator, dtype=torch.float64)
+    responses_NCF[:, 0] += labels_N[:, None]
+    outputs_NK = torch.rand(60, 3, generator=generator, dtype=torch.float64)
+    right_NK = 7 * torch.eye(3, dtype=torch.float64)[labels_N] - 2
+
+    def relevance(outputs_NK: Tensor | None) -> Tensor:
+        task = TaskLabels(labels_N=labels_N, num_classes=3, seed=0, outputs_NK=outputs_NK)
+        by_outputs = outputs_NK is not None
+        statistics = ClassCorrelation.of_outputs(task) if by_outputs else ClassCorrelation.of_task(task)
+        for first in (40, 0, 20):
+            statistics.update(responses_NCF[first : first + 20], labels_N[first : first + 20], first)
+        return statistics.relevance()
+
+    torch.testing.assert_close(relevance(right_NK), relevance(None))
+    centred, outputs = responses_NCF - responses_NCF.mean(dim=0), outputs_NK - outputs_NK.mean(dim=0)
+    cross_C = torch.einsum("ncf,nk->cfk", centred, outputs).square().sum(dim=(1, 2))
+    own_C = torch.linalg.matrix_norm(torch.einsum("ncf,ncg->cfg", centred, centred))
+    expected_C = cross_C / (own_C * torch.linalg.matrix_norm(outputs.T @ outputs))
+    torch.testing.assert_close(relevance(outputs_NK), expected_C)
+
+
 def test_shuffled_labels_leave_next_to_nothing() -> None:
     labels_N = balanced_labels(4000, 10)
     shuffled_N = labels_N[torch.randperm(4000, generator=torch.Generator().manual_seed(2))]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pruning_core.channels.structures import ChannelGraph
-from pruning_core.importance import FLOWS, TASK_RELEVANCES, ImportanceContext, Rating
+from pruning_core.importance import FLOWS, GRADIENT_RELEVANCES, TASK_RELEVANCES, ImportanceContext, Rating
 from pruning_core.importance.measurements import measure
 from pruning_core.importance.read_points import BATCH_SIZE, find_read_points
 from pruning_core.importance.task_inspired import rate_measured
@@ -23,7 +23,7 @@ from tests.pruning_core_tests.importance_cases import (
 
 EVERY_MEASURE = [
     {"task_relevance": relevance, "flow": flow}
-    for relevance, flow in zip(TASK_RELEVANCES, itertools.cycle(FLOWS), strict=False)
+    for relevance, flow in zip([*TASK_RELEVANCES, *GRADIENT_RELEVANCES], itertools.cycle(FLOWS), strict=False)
 ]
 
 
@@ -50,6 +50,7 @@ def assert_same(one: Rating, other: Rating) -> None:
         torch.testing.assert_close(one.scores[group], other.scores[group], rtol=1e-4, atol=1e-9)
         torch.testing.assert_close(one.profiles[group].mean_CK, other.profiles[group].mean_CK)
         torch.testing.assert_close(one.profiles[group].share_CK, other.profiles[group].share_CK)
+        torch.testing.assert_close(one.edges[group].share_CE, other.edges[group].share_CE)
 
 
 @pytest.mark.parametrize("settings", EVERY_MEASURE, ids=lambda settings: "-".join(settings.values()))

@@ -362,3 +362,7 @@ def test_networks_of_all_kinds_are_scored_through_their_own_channel_groups(netwo
         assert bool((torch.isfinite(got[group.name]) & (got[group.name] >= 0)).all())
         assert len(set(got[group.name].tolist())) == group.num_channels
     assert all(value > 0 for value in measure_sensitivities(context, got).values())
+    for name in ("attribution", "tf_idf"):
+        for scored, score_C in IMPORTANCES[name].score(context).items():
+            assert bool((torch.isfinite(score_C) & (score_C >= 0)).all())
+            assert float(score_C.max()) > 0, scored

@@ -270,6 +270,9 @@ def test_a_reconstruction_is_measured_beside_the_removal_alone(
         result = run_trial(quick(method="l1", recovery=recovery), data=tiny_data, store=store)
         final = store.get(result.trial_key)
         assert final is not None
+        counted = final.facts["num_correct_after_reconstruction"]
+        assert result.num_correct_after_reconstruction == counted
+        assert result.to_plain()["num_correct_after_reconstruction"] == counted
         return final.facts
 
     plain, refitted = facts_of(), facts_of(reconstruct=True, num_images=64)

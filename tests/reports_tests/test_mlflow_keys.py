@@ -37,6 +37,19 @@ def test_unmeasured_values_are_left_out_of_the_metrics() -> None:
     assert "latency_ms" not in to_metrics(make_record(0))
 
 
+def test_the_accuracy_after_reconstruction_is_a_metric_of_its_own_and_older_records_have_none() -> None:
+    record = make_record(0)
+    assert record.scores is not None
+    old = record.model_dump()
+    del old["scores"]["num_correct_after_reconstruction"]
+    assert TrialRecord.model_validate(old) == record
+    assert "accuracy_after_reconstruction" not in to_metrics(record)
+    scores = record.scores.model_copy(update={"num_correct_after_reconstruction": 2500})
+    refitted = record.model_copy(update={"scores": scores})
+    assert to_metrics(refitted)["accuracy_after_reconstruction"] == 0.5
+    assert through_mlflow(refitted) == refitted
+
+
 def test_what_each_stage_took_is_a_metric_of_its_own() -> None:
     record = make_record(0).model_copy(
         update={

@@ -1,7 +1,8 @@
 import pytest
 
 from reports.fronts import scores_of
-from reports.pick_limits import parse_limits
+from reports.pick_limits import describe_excess, parse_limits
+from reports.scores import NetworkScores
 from tests.reports_tests.synthetic import record_with
 
 SCORES = scores_of(record_with(0, 0.8, 400_000, 30_000))  # dense: 1,000,000 MACs, 100,000 params
@@ -37,6 +38,57 @@ def test_costs_that_are_none_are_refused_with_examples(text: str) -> None:
 def test_accuracies_outside_their_range_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=f"must be written as 92% or 0.92, but got '{text}'"):
         parse_limits(min_accuracy=text)
+
+
+MEASURED = NetworkScores(
+    **SCORES.model_dump()
+    | {
+        "activation_memory": 30_000,
+        "dense_activation_memory": 100_000,
+        "latency_ms": 0.5,
+        "dense_latency_ms": 2.0,
+    }
+)
+
+
+@pytest.mark.parametrize("text", ["30%", 0.3, "30KB", "30k", "30000", "0.03M", "30000B"])
+def test_memory_is_limited_in_shares_or_bytes(text: str | float) -> None:
+    assert parse_limits(max_activation_memory=text).excess(MEASURED) == {}
+    assert parse_limits(max_activation_memory="29999").excess(MEASURED) == pytest.approx(
+        {"max_activation_memory": 1e-5}
+    )
+
+
+@pytest.mark.parametrize("text", ["25%", 0.25, "0.5ms", "500us", " 0.5 ms "])
+def test_latency_is_limited_in_shares_or_time(text: str | float) -> None:
+    assert parse_limits(max_latency_ms=text).excess(MEASURED) == {}
+    assert parse_limits(max_latency_ms="400us").excess(MEASURED) == pytest.approx({"max_latency_ms": 0.05})
+
+
+@pytest.mark.parametrize("text", ["fast", "0ms", "3s", "20M", "-1ms"])
+def test_latencies_that_are_none_are_refused_with_examples(text: str) -> None:
+    problem = f"the largest latency must be a share such as 40% or a time such as 0.8ms, but got '{text}'"
+    with pytest.raises(ValueError, match=problem):
+        parse_limits(max_latency_ms=text)
+
+
+def test_a_cost_that_was_not_measured_is_unknown_and_cannot_be_in_excess() -> None:
+    limits = parse_limits(max_macs="50%", max_latency_ms="1ms", max_activation_memory="1MB")
+    assert limits.unknown_costs(MEASURED) == ()
+    assert limits.unknown_costs(SCORES) == ("activation_memory", "latency_ms")
+    with pytest.raises(ValueError, match="must have a dense_activation_memory, but it has none"):
+        limits.excess(SCORES)
+
+
+def test_excess_is_said_in_the_unit_of_the_cost() -> None:
+    assert describe_excess("max_latency_ms", 0.05, MEASURED) == "0.1 ms latency too much"
+    assert describe_excess("max_activation_memory", 0.1, MEASURED) == "10.0KB activation memory too much"
+    assert describe_excess("max_macs", 0.1, MEASURED) == "100K FLOPs (MACs) too many"
+
+
+def test_limits_on_time_and_memory_read_as_a_sentence() -> None:
+    limits = parse_limits(max_latency_ms="750us", max_activation_memory="40%")
+    assert str(limits) == "at most 40% of the activation memory and at most 0.75 ms latency"
 
 
 def test_limits_read_as_a_sentence() -> None:

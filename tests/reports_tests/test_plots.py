@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from reports.fronts import find_front, scores_of
+from reports.fronts import StudyFront, find_front, scores_of
 from reports.plots import PLOTS
-from reports.plots.accuracies import accuracies_info
+from reports.plots.accuracies import accuracies_info, draw_accuracies
 from reports.plots.front_pairs import front_pair_info
 from reports.plots.front_space import front_space_info
 from reports.plots.hypervolume_time import hypervolume_info
@@ -146,6 +146,24 @@ def test_accuracies_are_those_of_the_front() -> None:
     assert info is not None
     assert info.numbers == tuple(record.number for record in front.points)
     assert all(after <= tuned for after, tuned in zip(info.after_removal, info.fine_tuned, strict=True))
+
+
+def test_refitted_accuracies_are_drawn_where_there_are_some() -> None:
+    assert "refitted" not in series_of(find_front(FULL))
+    record = make_record(0)
+    assert record.scores is not None
+    scores = record.scores.model_copy(update={"num_correct_after_reconstruction": 2500})
+    front = find_front(study_of([record.model_copy(update={"scores": scores})]))
+    info = accuracies_info(front)
+    assert info is not None
+    assert info.after_reconstruction == (0.5,)
+    assert "refitted" in series_of(front)
+
+
+def series_of(front: StudyFront) -> list[str | None]:
+    drawing = draw_accuracies(front)
+    assert drawing is not None
+    return [trace.name for trace in drawing.figure.data]
 
 
 def test_kept_widths_leave_blank_what_a_network_does_not_have() -> None:

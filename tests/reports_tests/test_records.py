@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from reports.fronts import scores_of
 from reports.records import NetworkScores, StudyRecords, TestScores, TrialRecord, TrialStatus
 from tests.reports_tests.synthetic import START, make_record, make_study, record_with
 
@@ -25,6 +26,15 @@ def test_accuracies_and_shares_are_computed_from_counts() -> None:
     assert (scores.accuracy_dense, scores.accuracy_after_removal, scores.accuracy) == (0.9, 0.25, 0.85)
     assert scores.accuracy_drop == pytest.approx(0.05)
     assert (scores.macs_share, scores.params_share) == (0.5, 0.25)
+
+
+def test_the_accuracy_after_reconstruction_is_there_where_weights_were_refitted_alone() -> None:
+    plain_scores = scores_of(record_with(0, 0.8, 10, 10))
+    assert plain_scores.accuracy_after_reconstruction is None
+    refitted = NetworkScores(**plain_scores.model_dump() | {"num_correct_after_reconstruction": 600})
+    assert refitted.accuracy_after_reconstruction == 0.6
+    with pytest.raises(ValidationError, match="num_correct_after_reconstruction <= num_images must hold"):
+        NetworkScores(**plain_scores.model_dump() | {"num_correct_after_reconstruction": 1001})
 
 
 def test_more_correct_answers_than_images_are_refused() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from reports.records import TrialStatus
+from reports.records import TrialRecord, TrialStatus
 from search.cli import app
 from search.commands.pick import PICKS_FILE, read_pick
 from search.study_folder import StudyFolder
@@ -52,6 +52,64 @@ def test_the_most_accurate_within_the_limits_is_picked_or_the_cheapest_that_is_a
     result = pick(stairs, *options, "--json")
     assert result.exit_code == 0, result.output
     assert picked(result)["trial"] == trial
+
+
+def measured_stairs() -> list[TrialRecord]:
+    """The stairs, with memory and latency rising beside the MACs; the last network was measured by no table."""
+    records = []
+    for index, record in enumerate(staircase(5)):
+        assert record.scores is not None
+        costs = {
+            "activation_memory": 10_000 * (index + 1),
+            "dense_activation_memory": 100_000,
+            "latency_ms": 0.1 * (index + 1) if index < 4 else None,
+            "dense_latency_ms": 1.0 if index < 4 else None,
+        }
+        records.append(record.model_copy(update={"scores": record.scores.model_copy(update=costs)}))
+    return records
+
+
+@pytest.mark.parametrize(
+    ("options", "trial"),
+    [
+        (["--max-latency", "0.25ms"], 1),
+        (["--max-latency", "250us"], 1),
+        (["--max-latency", "100%"], 3),
+        (["--max-memory", "40%"], 3),
+        (["--max-memory", "45KB"], 3),
+        (["--max-memory", "50%", "--max-latency", "0.2ms", "--max-flops", "90%"], 1),
+    ],
+)
+def test_memory_and_latency_are_limits_where_they_were_measured(
+    tmp_path: Path, options: list[str], trial: int
+) -> None:
+    folder = store_study(tmp_path, measured_stairs())
+    found = picked(pick(folder, *options, "--json"))
+    assert found["trial"] == trial
+    assert found["activation_memory"] == 10_000 * (trial + 1)
+
+
+def test_what_easing_a_latency_would_bring_and_what_misses_it_is_said_in_milliseconds(tmp_path: Path) -> None:
+    folder = store_study(tmp_path, measured_stairs())
+    assert "Allowing 0.3 ms latency (30.0%) leads to trial 2" in pick(folder, "--max-latency", "0.2ms").stdout
+    missed = pick(folder, "--max-latency", "50us")
+    assert missed.exit_code == 1
+    assert "has at most 0.05 ms latency (4 networks to choose from)" in missed.stdout
+    assert "Trial 0: 0.05 ms latency too much." in missed.stdout
+
+
+@pytest.mark.parametrize(
+    ("option", "resource"), [("--max-latency", "latency_ms"), ("--max-memory", "activation_memory")]
+)
+def test_a_limit_on_what_no_network_was_measured_for_is_refused(
+    stairs: StudyFolder, option: str, resource: str
+) -> None:
+    result = pick(stairs, option, "50%")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"error: a limit on {resource} needs networks whose {resource} was measured, but study 'tiny' has none; "
+        f"give its search a budget on {resource}\n"
+    )
 
 
 def test_the_knee_lies_where_the_front_bends(tmp_path: Path) -> None:

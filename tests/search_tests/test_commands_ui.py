@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from pruning_core.errors import StorageError
 from search.cli import app
 from search.commands.ui import HOST, server_command, study_links
+from search.mlflow_view import SHARED_VIEW
 from tests.search_tests.stored_studies import SPEC, store_study
 
 runner = CliRunner()
@@ -67,3 +68,17 @@ def test_each_study_of_the_store_has_a_link_to_its_runs(tmp_path: Path) -> None:
     address = "http://127.0.0.1:5000"
     page = f"{address}/#/experiments/7/runs?workflowType=machine_learning"
     assert study_links(mine.root, address) == [("mine", page)]
+
+
+def test_the_link_applies_the_view_that_the_store_has(tmp_path: Path) -> None:
+    folder = store_study(tmp_path, [])
+    content: dict[str, object] = {
+        "experiment": "7",
+        "parent": "p",
+        "url_base": None,
+        "view": SHARED_VIEW,
+        "runs": {},
+    }
+    folder.mlflow_runs_path.write_text(json.dumps(content))
+    ((_, page),) = study_links(folder.root, "http://127.0.0.1:5000")
+    assert page.endswith("/runs?workflowType=machine_learning&viewStateShareKey=prunefront")

@@ -12,6 +12,7 @@ from mlflow.tracking import MlflowClient
 from pruning_core.errors import StorageError
 from reports.fronts import find_front, front_ranks, hypervolume
 from reports.records import StudyRecords, TrialStatus, from_mlflow
+from search.mlflow_view import SHARED_VIEW
 from search.study import open_search_study
 from search.tracking import MlflowProjection, log_report
 from search.tracking_writer import StudyAddress
@@ -218,8 +219,20 @@ def test_run_ids_are_kept_for_links(address: StudyAddress) -> None:
         "experiment": seen.parent.info.experiment_id,
         "parent": seen.parent.info.run_id,
         "url_base": None,
+        "view": SHARED_VIEW,
         "runs": {str(number): run.info.run_id for number, run in seen.children.items()},
     }
+
+
+def test_the_shared_view_shows_columns_that_the_runs_have(address: StudyAddress) -> None:
+    MlflowProjection(address, FACTS).sync(make_study(2))
+    seen = Reader(address)
+    experiment = seen.client.get_experiment_by_name(address.study)
+    assert experiment is not None
+    view = json.loads(experiment.tags["mlflow.sharedViewState.prunefront"])
+    data = seen.children[0].data
+    there = {f"metrics.`{name}`" for name in data.metrics} | {f"tags.`{name}`" for name in data.tags}
+    assert {*view["selectedColumns"], view["orderByKey"]} <= there
 
 
 def test_a_report_is_attached_to_the_parent(tmp_path: Path, store: Path) -> None:

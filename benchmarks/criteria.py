@@ -1,0 +1,180 @@
+"""What each importance and each allocation keeps without any training: one-shot pruning to the same MACs.
+
+    python -m benchmarks.criteria --data data/cifar10.npz --store results/artifacts --out docs/results
+
+Every row prunes the same dense network (one per seed, those of benchmarks.ablation) with ``round_to: 1``. Statistics of
+batch normalisation are estimated anew; no weight is trained. Accuracies are of validation images, differences to the
+reference paired by seed. Rows of importances keep the same share of every group, so that only the order within groups
+differs; rows of allocations divide the budget between groups by the same score. Finished stages are found in the
+store, and finished rows in criteria.json, and not run again. Writes criteria.json and criteria.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from benchmarks.ablation import nested
+from benchmarks.arguments import cifar_dataset, cifar_parser
+from pruning_core.channels import find_channel_groups, remove_channels
+from pruning_core.channels.structures import ChannelSelection
+from pruning_core.config import PruningConfig, load_config
+from pruning_core.data import DataSplits, load_data
+from pruning_core.stages import ArtifactStore, load_dense_network, plan_run, run_stage
+from pruning_core.training import evaluate, reestimate_batch_norm
+
+UNIFORM = {"importance.allocation": "uniform"}
+ITFP = {"method": "task_inspired", **UNIFORM}
+ROWS: dict[str, dict[str, Any]] = {
+    "random": {"method": "random"},
+    "L1": {"method": "l1"},
+    "group L2": {"method": "group_norm", **UNIFORM},
+    "Taylor": {"method": "taylor", **UNIFORM},
+    "TF-IDF": {"method": "tf_idf"},
+    "attribution": {"method": "attribution", **UNIFORM},
+    "CKA alone": {**ITFP, "importance.task_weight": 1.0},
+    "flow alone: leverage": {**ITFP, "importance.task_weight": 0.0},
+    "CKA x leverage, not greedy": {**ITFP, "importance.greedy": False},
+    "CKA x leverage (task_inspired)": ITFP,
+    "CKA x block leverage": {**ITFP, "importance.flow": "block_leverage"},
+    "attribution x leverage": {**ITFP, "importance.task_relevance": "attribution"},
+    "CKA x leverage, sensitivity": {"method": "task_inspired"},
+    "CKA x leverage, task loss": {"method": "task_inspired", "importance.allocation": "task_loss"},
+    "group L2, global": {"method": "group_norm"},
+    "group L2, task loss": {"method": "group_norm", "importance.allocation": "task_loss"},
+}
+REFERENCE = "L1"
+
+
+def make_config(args: argparse.Namespace, row: str, macs: float, seed: int) -> PruningConfig:
+    """Return the run of one cell of the table."""
+    return load_config(
+        nested(
+            {
+                "architecture.name": args.architecture,
+                "dataset": cifar_dataset(args),
+                "dense_training.epochs": args.dense_epochs,
+                "dense_seed": seed,
+                "seed": seed,
+                "budgets.macs": macs,
+                "channels.round_to": 1,
+                **ROWS[row],
+            }
+        )
+    )
+
+
+def measure(config: PruningConfig, data: DataSplits, store: ArtifactStore, device: str) -> dict[str, Any]:
+    """Choose the channels, remove them, and count the correct answers of the network that is left."""
+    plan = plan_run(config, data.fingerprint)
+    for node in plan.nodes:
+        if node.name != "fine_tune":
+            run_stage(node.name, config, data=data, store=store, device=device)
+    chosen = store.get(plan.key_of("allocate"))
+    assert chosen is not None
+    dense = load_dense_network(config, data=data, store=store)
+    graph = find_channel_groups(dense, data.input_shape, scope=config.channels.scope)
+    slim = remove_channels(dense, graph, ChannelSelection.from_plain(chosen.facts["kept"])).to(device)
+    reestimate_batch_norm(slim, data, device=device, seed=config.seed)
+    score = evaluate(slim, data.validation, data.normalisation, device=device)
+    return {
+        "num_images": score.num_images,
+        "num_correct": score.num_correct,
+        "loss": score.loss,
+        "macs_share": chosen.facts["macs"] / chosen.facts["dense_macs"],
+        "params_share": chosen.facts["params"] / chosen.facts["dense_params"],
+    }
+
+
+def render(args: argparse.Namespace, cells: Sequence[Mapping[str, Any]]) -> str:
+    """Write one table per budget and the command that made them."""
+    lines = [
+        "# What each importance keeps without training",
+        "",
+        f"{args.architecture} on {args.images} images of CIFAR-10, a quarter of them for validation: one-shot pruning,",
+        "statistics of batch normalisation estimated anew, nothing trained. Validation accuracy in percent, mean ±",
+        f"standard deviation over seeds; the difference to `{REFERENCE}` is paired by seed (± its standard error).",
+        "Rows without an allocation in their name keep the same share of every group.",
+        "",
+        f"    python -m benchmarks.criteria {args.command}",
+        "",
+    ]
+    for macs in args.budgets:
+        found = [cell for cell in cells if cell["macs"] == macs]
+        lines += [f"## MACs {macs:g}", "", "| row | seeds | accuracy | difference | loss | params kept |"]
+        lines += ["|---|---|---|---|---|---|"]
+        lines += [_line(row, found) for row in ROWS if any(cell["row"] == row for cell in found)]
+        lines += [""]
+    lines += [
+        f"Machine: {platform.machine()}, {os.cpu_count()} cores, one thread; torch {torch.__version__}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _line(row: str, cells: Sequence[Mapping[str, Any]]) -> str:
+    mine = {cell["seed"]: cell for cell in cells if cell["row"] == row}
+    reference = {cell["seed"]: _accuracy(cell) for cell in cells if cell["row"] == REFERENCE}
+    gains = [_accuracy(cell) - reference[seed] for seed, cell in mine.items() if seed in reference]
+    difference = "" if row == REFERENCE or not gains else f"{statistics.mean(gains):+.1f}"
+    if difference and len(gains) > 1:
+        difference += f" ± {statistics.stdev(gains) / len(gains) ** 0.5:.1f}"
+    accuracies = [_accuracy(cell) for cell in mine.values()]
+    spread = f" ± {statistics.stdev(accuracies):.1f}" if len(accuracies) > 1 else ""
+    return (
+        f"| {row} | {len(mine)} | **{statistics.mean(accuracies):.1f}{spread}** | {difference} | "
+        f"{statistics.mean(cell['loss'] for cell in mine.values()):.2f} | "
+        f"{statistics.mean(cell['params_share'] for cell in mine.values()):.3f} |"
+    )
+
+
+def _accuracy(cell: Mapping[str, Any]) -> float:
+    return float(100 * cell["num_correct"] / cell["num_images"])
+
+
+def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = cifar_parser(__doc__)
+    parser.add_argument("--budgets", type=float, nargs="+", default=[0.5])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="ROW")
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args(argv)
+    args.command = (
+        f"--data cifar10.npz --architecture {args.architecture} --images {args.images} "
+        f"--dense-epochs {args.dense_epochs} --budgets {' '.join(map(str, args.budgets))} "
+        f"--seeds {' '.join(map(str, args.seeds))}"
+    )
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Fill the table cell by cell; a seed is complete for all rows before the next one begins."""
+    args = read_arguments(argv)
+    torch.set_num_threads(1)
+    store = ArtifactStore(args.store)
+    data = load_data(make_config(args, REFERENCE, 0.5, 0).dataset)
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = args.out / "criteria.json"
+    cells: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    for seed in args.seeds:
+        for macs in args.budgets:
+            for row in args.rows:
+                if any((cell["row"], cell["macs"], cell["seed"]) == (row, macs, seed) for cell in cells):
+                    continue
+                found = measure(make_config(args, row, macs, seed), data, store, args.device)
+                cells.append({"row": row, "macs": macs, "seed": seed, **found})
+                print(f"seed {seed}, MACs {macs:g}, {row}: {_accuracy(cells[-1]):.2f}", flush=True)
+                path.write_text(json.dumps(cells, indent=1) + "\n", encoding="utf-8")
+                (args.out / "criteria.md").write_text(render(args, cells), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
