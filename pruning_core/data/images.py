@@ -35,9 +35,9 @@ class LabelledImages(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False, weakref_slot=True)
 class ImageTensor:
-    """Images that lie in memory as one uint8 tensor."""
+    """Images that lie in memory as one uint8 tensor, which never changes."""
 
     images_NCHW: Tensor
     labels_N: Tensor

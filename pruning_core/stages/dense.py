@@ -26,8 +26,11 @@ def build_dense(context: StageContext) -> Artifact:
             seed=config.dense_seed,
             device=context.device,
             report=context.report,
+            processes=context.processes,
         )
-    score = evaluate(network, data.validation, data.normalisation, device=context.device)
+    score = evaluate(
+        network, data.validation, data.normalisation, device=context.device, processes=context.processes
+    )
     return Artifact(
         tensors=network_tensors(network),
         facts={"num_images": score.num_images, "num_correct": score.num_correct, "loss": score.loss},

@@ -6,10 +6,12 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pruning_core.config import PruningConfig
 from pruning_core.data import DataSplits
+from pruning_core.distributed.processes import ALONE, Processes
+from pruning_core.errors import StorageError
 from pruning_core.progress import ProgressReporter, report_nothing
 from pruning_core.stage_keys import RunPlan, plan_run
 from pruning_core.stages.artifact_store import Artifact, ArtifactStore
@@ -32,6 +34,9 @@ STAGE_FUNCTIONS: dict[str, Callable[[StageContext], Artifact]] = {
     "allocate": build_selection,
     "fine_tune": build_fine_tuned,
 }
+
+DATA_PARALLEL_STAGES = frozenset({"dense", "predictor", "selector", "fine_tune"})
+"""Several processes build these together; the first one builds the others, while the rest wait."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,8 +62,7 @@ def run_stage(
     Raises:
         PrunefrontError: What the stage refuses; also when an earlier stage has not been run.
     """
-    context = _context(name, config, data, store, device, report)
-    return _run(name, context)
+    return _run(name, _context(name, config, data, store, device=device, report=report, processes=ALONE))
 
 
 def run_trial(
@@ -68,17 +72,21 @@ def run_trial(
     store: ArtifactStore,
     device: str = "cpu",
     report: ProgressReporter = report_nothing,
+    processes: Processes = ALONE,
 ) -> RunResult:
     """Run every stage that is missing, and put together what the run found out.
+
+    Several processes call this with the same settings, data and store, each with its device; all return the same.
 
     Raises:
         PrunefrontError: What a stage refuses; finished stages stay in the store.
     """
+    _check_shares(config, data, processes)
     plan = plan_run(config, data.fingerprint)
-    outcomes = {
-        node.name: _run(node.name, _context(node.name, config, data, store, device, report))
-        for node in plan.nodes
-    }
+    outcomes: dict[str, StageOutcome] = {}
+    for node in plan.nodes:
+        context = _context(node.name, config, data, store, device=device, report=report, processes=processes)
+        outcomes[node.name] = _run(node.name, context)
     return assemble_result(plan, outcomes, store)
 
 
@@ -124,13 +132,27 @@ def peak_memory_mb() -> float:
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
+def _check_shares(config: PruningConfig, data: DataSplits, processes: Processes) -> None:
+    """Refuse batches that do not divide between the processes before the first hour of training, not after it."""
+    trainings = (
+        config.dense_training,
+        config.saliency.predictor,
+        config.saliency.selector,
+        config.fine_tuning,
+    )
+    for training in trainings:
+        processes.share_of(min(training.batch_size, len(data.train)))
+
+
 def _context(
     name: str,
     config: PruningConfig,
     data: DataSplits,
     store: ArtifactStore,
+    *,
     device: str,
     report: ProgressReporter,
+    processes: Processes,
 ) -> StageContext:
     return StageContext(
         config=config,
@@ -139,18 +161,35 @@ def _context(
         store=store,
         device=device,
         report=lambda done, total: report(name, done, total),
+        processes=processes,
     )
 
 
 def _run(name: str, context: StageContext) -> StageOutcome:
-    key = context.plan.key_of(name)
+    key, processes = context.plan.key_of(name), context.processes
+    was_cached = processes.agree(answer=context.store.has(key))
+    if not was_cached:
+        _build(name, context)
+        processes.wait()
     found = context.store.get(key)
-    if found is not None:
-        return StageOutcome(key=key, seconds=found.facts["seconds"], was_cached=True)
+    if found is None:
+        raise StorageError(
+            f"the results folder {context.store.root} must be one that all processes see, but process "
+            f"{processes.rank} does not find artifact {key} there"
+        )
+    return StageOutcome(key=key, seconds=found.facts["seconds"], was_cached=was_cached)
+
+
+def _build(name: str, context: StageContext) -> None:
+    """Do this process's part in building a stage; the first process stores what came out."""
+    is_shared_work = name in DATA_PARALLEL_STAGES
+    if not (is_shared_work or context.processes.is_first):
+        return
     started = time.perf_counter()
-    artifact = STAGE_FUNCTIONS[name](context)
+    artifact = STAGE_FUNCTIONS[name](context if is_shared_work else replace(context, processes=ALONE))
     seconds = time.perf_counter() - started
-    context.store.put(
-        key, Artifact(tensors=artifact.tensors, facts={**artifact.facts, "stage": name, "seconds": seconds})
-    )
-    return StageOutcome(key=key, seconds=seconds, was_cached=False)
+    if context.processes.is_first:
+        context.store.put(
+            context.plan.key_of(name),
+            Artifact(tensors=artifact.tensors, facts={**artifact.facts, "stage": name, "seconds": seconds}),
+        )

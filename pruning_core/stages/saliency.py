@@ -34,6 +34,7 @@ def build_predictor(context: StageContext) -> Artifact:
         context.config.saliency,
         device=context.device,
         report=context.report,
+        processes=context.processes,
     )
     return Artifact(tensors=network_tensors(predictor))
 
@@ -42,7 +43,13 @@ def build_trained_selector(context: StageContext) -> Artifact:
     """Train the selector and say how well its masks keep the prediction, on validation images."""
     dense, predictor = load_dense(context), _load_predictor(context)
     selector = train_selector(
-        dense, predictor, context.data, context.config.saliency, device=context.device, report=context.report
+        dense,
+        predictor,
+        context.data,
+        context.config.saliency,
+        device=context.device,
+        report=context.report,
+        processes=context.processes,
     )
     score = selector_agreement(
         dense,
