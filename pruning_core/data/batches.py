@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pruning_core.data.images import Augmentation, LabelledImages, Normalisation
-from pruning_core.data.residency import read_batches
+from pruning_core.data.residency import move, read_batches
 from pruning_core.distributed.processes import ALONE, Processes
 
 
@@ -79,7 +79,7 @@ def iterate_batches(
             shown_NCHW = augment(read_NCHW, augmentation, generator, batch_size=size, share=share)
         yield Batch(
             images_NCHW=normalisation.apply(shown_NCHW),
-            labels_N=images.labels_N[indices_N].to(device),
+            labels_N=move(images.labels_N[indices_N], device),
             indices_N=indices_N,
         )
 
@@ -109,8 +109,8 @@ def augment(
     num_images, _, height, width = pixels_NCHW.shape
     device = pixels_NCHW.device
     margin = min(height, width) // 8
-    draws_3N = _draw_shifts(margin, augmentation, batch_size or num_images, generator)[:, share].to(device)
-    top_N1, left_N1, is_flipped_N1 = draws_3N[..., None]
+    draws_3N = _draw_shifts(margin, augmentation, batch_size or num_images, generator)[:, share]
+    top_N1, left_N1, is_flipped_N1 = move(draws_3N, device)[..., None]
     columns_W = torch.arange(width, device=device)
     columns_NW = left_N1 + torch.where(is_flipped_N1 == 1, columns_W.flip(0), columns_W)
     rows_NH = top_N1 + torch.arange(height, device=device)

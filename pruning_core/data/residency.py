@@ -29,17 +29,23 @@ def read_batches(images: LabelledImages, indices: Sequence[Tensor], device: torc
 
     A set in memory of at most ``MAX_RESIDENT_BYTES`` is moved to an accelerator the first time, whole, and stays there
     as long as its owner keeps it; its subsets gather from the same copy. Files are decoded one batch ahead, in a
-    thread of their own, while the last batch is in use. What is moved batch by batch goes to CUDA from pinned memory,
-    so that the move does not hold up the CPU.
+    thread of their own, while the last batch is in use.
     """
     parent, positions = _without_subset(images, indices)
     if isinstance(parent, ImageFiles):
-        yield from (_moved(pixels_NCHW, device) for pixels_NCHW in _read_ahead(parent.read, positions))
+        yield from (move(pixels_NCHW, device) for pixels_NCHW in _read_ahead(parent.read, positions))
     elif isinstance(parent, ImageTensor) and _is_kept_on(device, parent):
         pixels_NCHW = _resident(parent, device)
-        yield from (pixels_NCHW.index_select(0, indices_N.to(device)) for indices_N in positions)
+        yield from (pixels_NCHW.index_select(0, move(indices_N, device)) for indices_N in positions)
     else:
-        yield from (_moved(parent.read(indices_N), device) for indices_N in positions)
+        yield from (move(parent.read(indices_N), device) for indices_N in positions)
+
+
+def move(tensor: Tensor, device: torch.device) -> Tensor:
+    """Move a CPU tensor to a device; to CUDA from pinned memory, so that neither side waits for the other."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def _without_subset(
@@ -59,12 +65,6 @@ def _resident(images: ImageTensor, device: torch.device) -> Tensor:
     if device not in copies:
         copies[device] = images.images_NCHW.to(device)
     return copies[device]
-
-
-def _moved(pixels_NCHW: Tensor, device: torch.device) -> Tensor:
-    if device.type == "cuda":
-        return pixels_NCHW.pin_memory().to(device, non_blocking=True)
-    return pixels_NCHW.to(device)
 
 
 def _read_ahead(read: Callable[[Tensor], Tensor], indices: Sequence[Tensor]) -> Iterator[Tensor]:

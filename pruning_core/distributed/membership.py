@@ -117,8 +117,9 @@ def joined(place: Place | None, device: str) -> Iterator[Processes]:
 def _end_with_the_others(error: Exception, store: dist.Store, place: Place) -> None:
     """Tell the others why this process ends, or raise which of them ended before."""
     reason = _failure_of_another(store) if isinstance(error, RuntimeError) else None
-    if reason is None and _lost_connection(error):
-        reason = f"one ended without a word, or hangs ({_first_line(error)})"
+    sign = _sign_of_a_lost_process(error)
+    if reason is None and sign is not None:
+        reason = f"one ended without a word, or hangs ({sign})"
     if reason is not None:
         raise LostProcessError(
             f"all {place.count} processes must go on together, but {reason}; mend that, and start all of them again"
@@ -136,10 +137,11 @@ def _failure_of_another(store: dist.Store) -> str | None:
         return None
 
 
-def _lost_connection(error: Exception) -> bool:
-    if isinstance(error, dist.DistError):
-        return True
-    return type(error) is RuntimeError and any(sign in str(error) for sign in _SIGNS_OF_A_LOST_PROCESS)
+def _sign_of_a_lost_process(error: Exception) -> str | None:
+    """Return what torch says of a process that cannot be reached; None of any other error."""
+    if not isinstance(error, RuntimeError):
+        return None
+    return next((sign for sign in _SIGNS_OF_A_LOST_PROCESS if sign in str(error)), None)
 
 
 def _first_line(error: Exception) -> str:

@@ -6,7 +6,6 @@ that is not told of the others does not wait for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -55,22 +54,24 @@ class Processes:
         """
         if self.count == 1:
             return network
-        for buffer in network.buffers():
-            dist.broadcast(buffer, src=0)
-        return nn.parallel.DistributedDataParallel(
-            network, broadcast_buffers=False, gradient_as_bucket_view=True
-        )
+        return nn.parallel.DistributedDataParallel(network, gradient_as_bucket_view=True)
 
     def average_gradients(self, network: nn.Module) -> None:
         """Average gradients over the processes, for losses that do not come from one call of the network."""
-        if self.count > 1:
-            self._average([p.grad for p in network.parameters() if p.grad is not None])
+        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        if self.count == 1 or not gradients:
+            return
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        dist.all_reduce(flat)
+        flat /= self.count
+        for gradient, mean in zip(gradients, flat.split([one.numel() for one in gradients]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
 
-    @torch.no_grad()
-    def average_buffers(self, network: nn.Module) -> None:
-        """Average the running statistics that each process gathered on its share of the images."""
+    def share_buffers(self, network: nn.Module) -> None:
+        """Give all processes the buffers of the first: the running statistics of its shares of the batches."""
         if self.count > 1:
-            self._average([buffer for buffer in network.buffers() if buffer.is_floating_point()])
+            for buffer in network.buffers():
+                dist.broadcast(buffer, src=0)
 
     def mean(self, value: Tensor) -> Tensor:
         """Return the mean of a value over the processes; the value stays as it is, and no gradient flows."""
@@ -96,16 +97,6 @@ class Processes:
         """Wait until all have come here, however long it takes; one that ends before ends the wait with an error."""
         if self.count > 1:
             dist.barrier(self.waiting_group)
-
-    def _average(self, tensors: Iterable[Tensor]) -> None:
-        parts = list(tensors)
-        if not parts:
-            return
-        flat = torch.cat([part.reshape(-1) for part in parts])
-        dist.all_reduce(flat)
-        flat /= self.count
-        for part, averaged in zip(parts, flat.split([part.numel() for part in parts]), strict=True):
-            part.copy_(averaged.view_as(part))
 
 
 ALONE = Processes()

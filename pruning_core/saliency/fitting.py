@@ -40,7 +40,7 @@ def fit(
         stage: Named in the error and nowhere else.
         report: Told of every step as (done, total).
         processes: Learn together, each from its equal share of every batch. Batch normalisation sees each process's
-            share alone; its running statistics are averaged at the end.
+            share alone; the running statistics are the first one's.
 
     Raises:
         InvalidSettingsError: Batches do not divide between the processes.
@@ -77,7 +77,7 @@ def fit(
                 schedule.step()
                 step += 1
                 report(step, num_steps)
-    processes.average_buffers(network)
+    processes.share_buffers(network)
 
 
 @contextlib.contextmanager

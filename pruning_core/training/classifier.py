@@ -61,7 +61,7 @@ def train_classifier(
         report: Called with (done, total) steps after each epoch; may raise to stop.
         processes: Train one network together, each on its equal share of every batch. Without batch normalisation
             and dropout the weights are those of one process, to rounding; batch normalisation sees each process's
-            share alone, and the running statistics are averaged at the end.
+            share alone, and the running statistics are the first one's.
 
     Raises:
         InvalidSettingsError: Distillation without a teacher, batches of one image with batch normalisation, or
@@ -101,7 +101,7 @@ def train_classifier(
                 optimiser.step()
             losses.append(total_loss / steps_per_epoch)
             report((epoch + 1) * steps_per_epoch, schedule.num_steps)
-    processes.average_buffers(network)
+    processes.share_buffers(network)
     return TrainingHistory(losses=tuple(losses), num_steps=schedule.num_steps)
 
 

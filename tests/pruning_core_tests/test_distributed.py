@@ -96,7 +96,7 @@ def test_all_processes_end_with_the_same_network(two: list[dict[str, Any]]) -> N
             assert torch.equal(tensor, two[1][part][name]), f"{part}: {name}"
 
 
-def test_batch_normalisation_sees_its_own_share_and_averages_its_statistics(
+def test_batch_normalisation_sees_its_own_share(
     two: list[dict[str, Any]],
 ) -> None:
     network = make_network()
