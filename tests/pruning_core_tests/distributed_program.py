@@ -1,11 +1,9 @@
-"""What each of two processes does in the tests of ``pruning_core.distributed``: ``python -m ... CASE FOLDER``."""
+"""What each of two processes does in the tests of ``pruning_core.distributed``."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -138,40 +136,13 @@ def agree(processes: Processes, folder: Path) -> dict[str, Any]:
     }
 
 
-def fail(processes: Processes, _folder: Path) -> None:
-    """Let the second process fail in the middle of training."""
-
-    def report(done: int, _total: int) -> None:
-        if processes.rank == 1:
-            raise OSError(f"the disk is on fire after {done} steps")
-
-    train_classifier(
-        plain_network(),
-        make_data(),
-        TrainingConfig(epochs=3, batch_size=32),
-        seed=0,
-        report=report,
-        processes=processes,
-    )
-
-
-def vanish(processes: Processes, _folder: Path) -> None:
-    """Let the second process be killed while the first waits for it."""
-    if processes.rank == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    processes.wait()
-
-
-CASES: dict[str, Callable[[Processes, Path], Any]] = {"agree": agree, "fail": fail, "vanish": vanish}
-
-
 def main() -> None:
-    """Run one case as the environment says, and keep what it returns as FOLDER/RANK.pt."""
+    """Do what the environment says this process's part is, and keep what came out as FOLDER/RANK.pt."""
     torch.set_num_threads(1)
-    case, folder = sys.argv[1], Path(sys.argv[2])
+    folder = Path(sys.argv[1])
     with joined(read_place(os.environ), "cpu") as processes:
         assert processes != ALONE
-        torch.save(CASES[case](processes, folder), folder / f"{processes.rank}.pt")
+        torch.save(agree(processes, folder), folder / f"{processes.rank}.pt")
 
 
 if __name__ == "__main__":

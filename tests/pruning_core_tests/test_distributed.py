@@ -38,9 +38,9 @@ def _free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-def run_two(case: str, folder: Path) -> list[subprocess.CompletedProcess[str]]:
-    """Run a case of the program in two processes, as torchrun would start them, and wait for both."""
-    command = [sys.executable, "-m", "tests.pruning_core_tests.distributed_program", case, str(folder)]
+def run_two(program: str, argument: str) -> list[subprocess.CompletedProcess[str]]:
+    """Run a program of this folder in two processes, as torchrun would start them, and wait for both."""
+    command = [sys.executable, "-m", f"tests.pruning_core_tests.{program}", argument]
     place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     started = [
         subprocess.Popen(
@@ -68,7 +68,7 @@ def run_two(case: str, folder: Path) -> list[subprocess.CompletedProcess[str]]:
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes got when they did everything together."""
     folder = tmp_path_factory.mktemp("two")
-    for ended in run_two("agree", folder):
+    for ended in run_two("distributed_program", str(folder)):
         assert ended.returncode == 0, ended.stderr
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
@@ -129,19 +129,19 @@ def test_one_process_stores_each_artifact_once_and_all_return_one_result(
     assert two[0]["cached"] == two[1]["cached"] == tuple(alone.artifact_keys)
 
 
-def test_what_one_process_fails_of_ends_the_other_with_its_reason(tmp_path: Path) -> None:
-    first, second = run_two("fail", tmp_path)
+def test_what_one_process_fails_of_ends_the_other_with_its_reason() -> None:
+    first, second = run_two("failing_program", "fail")
     assert second.returncode != 0
-    assert "OSError: the disk is on fire after 4 steps" in second.stderr
+    assert "OSError: the disk is on fire in step 2" in second.stderr
     assert first.returncode != 0
     assert (
-        "LostProcessError: all 2 processes must go on together, but process 1 ended: OSError: the disk is on fire "
-        "after 4 steps; mend that, and start all of them again"
+        "LostProcessError: all 2 processes must go on together, but process 1 ended: OSError: the disk is on fire in "
+        "step 2; mend that, and start all of them again"
     ) in first.stderr
 
 
-def test_a_process_that_is_killed_ends_the_one_that_waits_for_it(tmp_path: Path) -> None:
-    first, second = run_two("vanish", tmp_path)
+def test_a_process_that_is_killed_ends_the_one_that_waits_for_it() -> None:
+    first, second = run_two("failing_program", "vanish")
     assert second.returncode == -9
     assert first.returncode != 0
     assert (
