@@ -25,6 +25,7 @@ from pruning_core.setting_types import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
+    Precision,
     Settings,
     UnitInterval,
     describe_problem,
@@ -227,6 +228,8 @@ class GatesConfig(Settings):
     Attributes:
         source: ``free`` logits, or the paper's GRU ``hypernetwork``.
         prior: A scoring method whose importance and allocation gates start from (the hybrid), instead of all alike.
+        widths: What the gates settle: the ``learned`` widths of groups and their channels, or only which channels stay
+            inside the widths ``allocated`` by the prior's scores.
         prior_sharpness: How far a prior's gates differ within a group: slope of the logit over the log of the score.
         noise: ``logistic`` (binary concrete, P(open) = sigmoid(logit + base)) or ``gumbel`` (the paper's one-sided
             noise, P(open) = 1 - exp(-exp(logit + base))).
@@ -261,6 +264,7 @@ class GatesConfig(Settings):
 
     source: Literal["free", "hypernetwork"] = "free"
     prior: MethodName | None = None
+    widths: Literal["learned", "allocated"] = "learned"
     prior_sharpness: PositiveFloat = 2.0
     noise: Literal["logistic", "gumbel"] = "logistic"
     base: float = 3.0
@@ -289,6 +293,11 @@ class GatesConfig(Settings):
     def _prior_scores_channels(self) -> Self:
         if self.prior is MethodName.INTERPRETATION_STEERED:
             raise ValueError("prior must be a method that scores channels, but got interpretation_steered")
+        if self.widths == "allocated" and (self.prior is None or self.budget_term != "exact"):
+            raise ValueError(
+                "widths 'allocated' needs a prior to allocate by and budget_term 'exact', but got "
+                f"prior={self.prior}, budget_term={self.budget_term}"
+            )
         return self
 
 
@@ -351,6 +360,8 @@ class PruningConfig(Settings):
     """One pruning run, completely. ``seed`` moves gates and fine-tuning; the dense network, the split and the
     saliency networks have seeds of their own, so that runs which differ in ``seed`` alone still share them.
     ``latency_table``: file that ``prunefront latency`` wrote; ``budgets.latency_ms`` needs it.
+    ``precision``: of passes that train something; ``auto`` is ``bfloat16`` where the device multiplies it natively.
+    Evaluations are in ``float32``.
     """
 
     architecture: ArchitectureConfig = ArchitectureConfig()
@@ -369,6 +380,7 @@ class PruningConfig(Settings):
     fine_tuning: TrainingConfig = TrainingConfig(
         epochs=10, learning_rate=0.05, distillation=DistillationConfig(weight=0.5)
     )
+    precision: Precision = "auto"
     seed: int = 0
 
     @model_validator(mode="before")

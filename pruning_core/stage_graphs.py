@@ -26,7 +26,7 @@ class StageSpec:
 STAGES: dict[str, StageSpec] = {
     "dense": StageSpec(
         version=1,
-        reads=("architecture", "dense_training", "dense_seed", "dataset.augmentation"),
+        reads=("architecture", "dense_training", "dense_seed", "dataset.augmentation", "precision"),
         is_shared=True,
     ),
     "predictor": StageSpec(
@@ -38,12 +38,13 @@ STAGES: dict[str, StageSpec] = {
             "saliency.predictor",
             "saliency.seed",
             "dataset.augmentation",
+            "precision",
         ),
         is_shared=True,
     ),
     "selector": StageSpec(
         version=1,
-        reads=("saliency", "dataset.augmentation"),
+        reads=("saliency", "dataset.augmentation", "precision"),
         ignores=("saliency.predictor", "saliency.max_num_basis", "saliency.width_range"),
         is_shared=True,
     ),
@@ -66,6 +67,7 @@ STAGES: dict[str, StageSpec] = {
             "gates",
             "loss_weights",
             "importance.allocation",
+            "precision",
             "seed",
         ),
         ignores=("gates.num_images",),
@@ -73,7 +75,9 @@ STAGES: dict[str, StageSpec] = {
     "allocate": StageSpec(
         version=2, reads=("method", "importance.allocation", "channels", "budgets", "latency_table", "seed")
     ),
-    "fine_tune": StageSpec(version=1, reads=("recovery", "fine_tuning", "seed", "dataset.augmentation")),
+    "fine_tune": StageSpec(
+        version=1, reads=("recovery", "fine_tuning", "seed", "dataset.augmentation", "precision")
+    ),
 }
 
 _STEERED: dict[str, tuple[str, ...]] = {

@@ -28,7 +28,9 @@ ADDED_SINCE_FIRST_KEYS: dict[str, Any] = {
     "budgets.block_macs": None,
     "budgets.latency_ms": None,
     "gates.dual_restarts": False,
+    "gates.widths": "learned",
     "latency_table": None,
+    "precision": "auto",
 }
 """Fields that came after keys were first made, with the value at which stages do what they did before: such a field is
 in no key, so that studies of an earlier version go on."""
@@ -110,7 +112,7 @@ def fields_read_by(
     for stage in stages_of(method, allocation, prior):
         names.update(_read_fields(fields, spec_of(scoring, stage)))
     if scoring is None:
-        names -= {"importance.allocation", "gates.prior_sharpness"}
+        names -= {"importance.allocation", "gates.prior_sharpness", "gates.widths"}
     return frozenset(names)
 
 

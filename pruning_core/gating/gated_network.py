@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -19,17 +19,22 @@ from pruning_core.budgets import Resource
 from pruning_core.channels import CostModel, gate_map, gate_weights
 from pruning_core.channels.structures import ChannelGraph
 from pruning_core.saliency import Explanation, SaliencySelector, explain
+from pruning_core.setting_types import Precision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SteeringProblem:
-    """What stays fixed while gates learn: the dense network, its explainer, its cost and the limits."""
+    """What stays fixed while gates learn: the dense network, its explainer, its cost and the limits.
+
+    ``precision``: of passes through network and explainer.
+    """
 
     network: nn.Module
     graph: ChannelGraph
     selector: SaliencySelector
     cost_model: CostModel
     limits: Mapping[Resource, int]
+    precision: Precision = "float32"
 
 
 def gated_forward(
@@ -51,6 +56,7 @@ def gated_forward(
         classes_N,
         forward=lambda shown_NCHW: functional_call(problem.network, overrides, (shown_NCHW,)),
         see_map=lambda layer, map_NCHW: gate_map(map_NCHW, layer, problem.graph, gates),
+        precision=problem.precision,
     )
 
 
@@ -58,13 +64,7 @@ def frozen_problem(problem: SteeringProblem, device: str) -> SteeringProblem:
     """Copy network and selector to the device, in eval mode and closed to gradients."""
     network = copy.deepcopy(problem.network).to(device).eval().requires_grad_(requires_grad=False)
     selector = copy.deepcopy(problem.selector).to(device).eval().requires_grad_(requires_grad=False)
-    return SteeringProblem(
-        network=network.to(memory_format=torch.channels_last),
-        graph=problem.graph,
-        selector=selector,
-        cost_model=problem.cost_model,
-        limits=problem.limits,
-    )
+    return replace(problem, network=network.to(memory_format=torch.channels_last), selector=selector)
 
 
 def group_sizes(graph: ChannelGraph) -> list[int]:

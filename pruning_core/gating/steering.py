@@ -24,17 +24,10 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.config import GatesConfig, LossWeightsConfig, TrainingConfig
-from pruning_core.gating.budget_shift import budget_shift
-from pruning_core.gating.budget_term import log_excess
 from pruning_core.gating.gate_noise import NOISES
 from pruning_core.gating.gate_sources import build_gate_source
-from pruning_core.gating.gated_network import (
-    SteeringProblem,
-    expected_widths,
-    frozen_problem,
-    group_sizes,
-    split_by_group,
-)
+from pruning_core.gating.gated_network import SteeringProblem, frozen_problem, group_sizes, split_by_group
+from pruning_core.gating.holding import Hold, hold_budget, hold_widths
 from pruning_core.gating.steering_batches import SteeringBatch, SteeringSet, fresh_answers, stored_answers
 from pruning_core.gating.step_loss import LossTerms, StepLoss
 from pruning_core.progress import StepReport, report_no_step
@@ -55,6 +48,18 @@ class LearnedGates:
     weights: dict[str, Tensor] | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GateStart:
+    """What gates are given by a scoring method.
+
+    ``logits``: per group one number per channel to start from. ``widths``: per group the width to hold, so that gates
+    only choose channels inside it; None lets them settle both.
+    """
+
+    logits: Mapping[str, Tensor]
+    widths: Mapping[str, int] | None = None
+
+
 def steer_gates(
     problem: SteeringProblem,
     steering_set: SteeringSet,
@@ -62,7 +67,7 @@ def steer_gates(
     weights: LossWeightsConfig,
     *,
     seed: int,
-    prior: Mapping[str, Tensor] | None = None,
+    start: GateStart | None = None,
     device: str = "cpu",
     report: StepReport = report_no_step,
 ) -> LearnedGates:
@@ -74,7 +79,7 @@ def steer_gates(
         gates: See ``GatesConfig``.
         weights: Of the loss terms.
         seed: Of order, augmentation, noise and the gate source.
-        prior: Per group the logits that its gates start from; by default all start alike.
+        start: Where gates start and what widths they hold; by default all start alike and settle the widths.
         device: Where to learn.
         report: Called with (done, total) after every step; may raise to stop.
 
@@ -82,7 +87,7 @@ def steer_gates(
         NonFiniteLossError: The loss became NaN or infinite; nothing was updated with it.
     """
     dense = frozen_problem(problem, device)
-    learner = _Learner(dense, gates, prior, seed, device)
+    learner = _Learner(dense, gates, start, seed, device)
     loss_of = StepLoss(
         learner.problem,
         gates,
@@ -117,11 +122,13 @@ class _Learner:
         self,
         dense: SteeringProblem,
         gates: GatesConfig,
-        prior: Mapping[str, Tensor] | None,
+        start: GateStart | None,
         seed: int,
         device: str,
     ) -> None:
+        widths = None if start is None else start.widths
         self._gates = gates
+        self._hold: Hold = hold_budget(dense, gates) if widths is None else hold_widths(dense, gates, widths)
         self._source = build_gate_source(gates.source, group_sizes(dense.graph), seed).to(device)
         self._optimisers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(
@@ -129,27 +136,19 @@ class _Learner:
             )
         ]
         self._start_C = torch.full((sum(group_sizes(dense.graph)),), gates.base, device=device)
-        if prior is not None:
-            self._start_C += torch.cat([prior[group.name] for group in dense.graph.groups]).to(self._start_C)
+        if start is not None:
+            prior_C = torch.cat([start.logits[group.name] for group in dense.graph.groups])
+            self._start_C += prior_C.to(self._start_C)
         self.problem = dense
         if gates.network_weights == "joint":
             network = _trainable_copy(dense, device)
             self.problem = replace(dense, network=network)
             settings = TrainingConfig(learning_rate=gates.weight_learning_rate)
             self._optimisers.append(make_optimiser(network, settings))
-        self._last_shift = 0.0
-        self._dense_excess = float(self._excess(torch.full_like(self._start_C, torch.inf)))
 
     def logits(self, done: float) -> Tensor:
-        """Return the logits of all gates, shifted to the budget if it is held exactly."""
-        logits_C: Tensor = self._source() + self._start_C
-        if self._gates.budget_term != "exact":
-            return logits_C
-        ahead = 1 - done / self._gates.budget_warmup if self._gates.budget_warmup > 0 else 0.0
-        slack = max(0.0, ahead * self._dense_excess)
-        shift = budget_shift(logits_C, self._excess, slack, near=self._last_shift)
-        self._last_shift = float(shift.detach())
-        return logits_C - shift
+        """Return the logits of all gates at a share of the steps, shifted to what is held."""
+        return self._hold(self._source() + self._start_C, done)
 
     def update(self, loss: Tensor) -> None:
         """Take one step down the loss."""
@@ -164,11 +163,6 @@ class _Learner:
         if self._gates.network_weights == "frozen":
             return None
         return {name: tensor.detach().cpu() for name, tensor in self.problem.network.state_dict().items()}
-
-    def _excess(self, logits_C: Tensor) -> Tensor:
-        open_C = NOISES[self._gates.noise].open_probability(logits_C)
-        cost = self.problem.cost_model.cost(expected_widths(open_C, self.problem.graph))
-        return log_excess(cost, self.problem.limits).max()
 
 
 def _trainable_copy(dense: SteeringProblem, device: str) -> nn.Module:

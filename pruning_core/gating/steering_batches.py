@@ -109,7 +109,7 @@ def fresh_answers(
             drop_last=len(data.train) > gates.batch_size,
         ):
             with torch.no_grad():
-                answer = explain(dense.network, dense.selector, batch.images_NCHW)
+                answer = explain(dense.network, dense.selector, batch.images_NCHW, precision=dense.precision)
             raw_NKP = answer.raw_NKP.roll(1, dims=0) if gates.targets == "shuffled" else answer.raw_NKP
             yield SteeringBatch(
                 images_NCHW=batch.images_NCHW,

@@ -11,6 +11,8 @@ Shape suffixes used in this file:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -18,7 +20,7 @@ from pruning_core.config import MethodName
 from pruning_core.importance import IMPORTANCES
 from pruning_core.methods.allocation import pad_log_scores
 from pruning_core.methods.allocators import ALLOCATORS
-from pruning_core.methods.protocols import MethodContext
+from pruning_core.methods.protocols import ChannelProposal, MethodContext
 from pruning_core.methods.threshold_gate import solve_threshold
 from pruning_core.stage_graphs import allocation_of
 
@@ -26,8 +28,16 @@ LARGEST_LOGIT = 4.0
 """No gate starts nearer to 0 or 1 than this, so that learning can still turn it."""
 
 
-def prior_logits(context: MethodContext, prior: MethodName) -> dict[str, Tensor]:
-    """Return per group the logits, float64, that the gates of its channels start from.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GatePrior:
+    """What a scoring method would do: its ``proposal``, and per group the float64 ``logits`` that say the same."""
+
+    logits: dict[str, Tensor]
+    proposal: ChannelProposal
+
+
+def gate_prior(context: MethodContext, prior: MethodName) -> GatePrior:
+    """Let a method score and allocate, and turn that into logits for gates to start from.
 
     Raises:
         UnsupportedNetworkError: The importance cannot rate this network.
@@ -44,4 +54,5 @@ def prior_logits(context: MethodContext, prior: MethodName) -> dict[str, Tensor]
     log_score_GC = pad_log_scores([scores[name] for name in names])
     tau_G = solve_threshold(share_G, log_score_GC, sharpness)
     logits_GC = (sharpness * (log_score_GC - tau_G[:, None])).clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
-    return {name: logits_C[: len(scores[name])] for name, logits_C in zip(names, logits_GC, strict=True)}
+    logits = {name: logits_C[: len(scores[name])] for name, logits_C in zip(names, logits_GC, strict=True)}
+    return GatePrior(logits=logits, proposal=proposal)

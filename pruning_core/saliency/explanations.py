@@ -20,11 +20,13 @@ from torch import Tensor, nn
 
 from pruning_core.data import LabelledImages, Normalisation, iterate_batches
 from pruning_core.errors import InvalidSettingsError
+from pruning_core.precision import computing_in, in_single
 from pruning_core.saliency.freezing import frozen_copy
 from pruning_core.saliency.rbf_masks import render_rbf_masks
 from pruning_core.saliency.rbf_parameters import RbfParameters
 from pruning_core.saliency.selector import SaliencySelector
 from pruning_core.saliency.tap_reader import TapReader
+from pruning_core.setting_types import Precision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -58,6 +60,7 @@ def explain(
     *,
     forward: Callable[[Tensor], Tensor] | None = None,
     see_map: Callable[[str, Tensor], Tensor] | None = None,
+    precision: Precision = "float32",
 ) -> Explanation:
     """Run a network once and explain its output; modes and gradients are the caller's.
 
@@ -69,15 +72,20 @@ def explain(
         forward: How to run the network if not by calling it: with gated weights, say.
         see_map: Told a tap's layer and its map, returns the map that the selector shall see: a gated one, or
             one scattered to the dense network's width.
+        precision: Of the network and the decoder; what comes out is in single precision at least.
     """
-    with TapReader(network, selector.taps) as reader:
-        logits_NC = (forward or network)(images_NCHW)
-        maps = reader.maps()
-    if see_map is not None:
-        maps = tuple(see_map(tap.layer, tapped) for tap, tapped in zip(selector.taps, maps, strict=True))
-    if classes_N is None:
-        classes_N = logits_NC.argmax(dim=1)
-    return Explanation(logits_NC=logits_NC, raw_NKP=selector(maps, classes_N), maps_NCHW=tuple(maps))
+    with computing_in(precision, images_NCHW.device):
+        with TapReader(network, selector.taps) as reader:
+            logits_NC = (forward or network)(images_NCHW)
+            maps = reader.maps()
+        if see_map is not None:
+            maps = tuple(see_map(tap.layer, tapped) for tap, tapped in zip(selector.taps, maps, strict=True))
+        if classes_N is None:
+            classes_N = logits_NC.argmax(dim=1)
+        raw_NKP = selector(maps, classes_N)
+    return Explanation(
+        logits_NC=in_single(logits_NC), raw_NKP=raw_NKP, maps_NCHW=tuple(in_single(tapped) for tapped in maps)
+    )
 
 
 @torch.no_grad()

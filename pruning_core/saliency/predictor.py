@@ -20,11 +20,13 @@ from pruning_core.config import SaliencyConfig
 from pruning_core.data import Batch, DataSplits
 from pruning_core.distributed.processes import ALONE, Processes
 from pruning_core.errors import UnsupportedNetworkError
+from pruning_core.precision import run_in
 from pruning_core.progress import StepReport, report_no_step
 from pruning_core.saliency.fitting import fit, seeded_globally
 from pruning_core.saliency.freezing import frozen_copy, in_channels_last
 from pruning_core.saliency.losses import prediction_divergence
 from pruning_core.saliency.mask_sampling import sample_keep_probabilities, sample_pixels
+from pruning_core.setting_types import Precision
 
 
 def train_predictor(
@@ -33,6 +35,7 @@ def train_predictor(
     settings: SaliencyConfig,
     *,
     device: str = "cpu",
+    precision: Precision = "float32",
     report: StepReport = report_no_step,
     processes: Processes = ALONE,
 ) -> nn.Module:
@@ -47,6 +50,7 @@ def train_predictor(
         data: Its training images, with their augmentation.
         settings: ``predictor`` and the family of masks; ``seed`` gives masks, order and initial weights.
         device: Where to train.
+        precision: Of passes through the networks.
         report: Told of every step as (done, total).
         processes: Train together (see ``fit``); each draws masks of its own.
 
@@ -66,9 +70,9 @@ def train_predictor(
     def loss_of(batch: Batch) -> Tensor:
         mask_NHW = sample_training_masks(len(batch.images_NCHW), data.image_size, settings, noise)
         with torch.no_grad():
-            teacher_logits_NC = teacher(batch.images_NCHW)
+            teacher_logits_NC = run_in(precision, teacher, batch.images_NCHW)
         masked_NCHW = batch.images_NCHW * mask_NHW.to(batch.images_NCHW.device).unsqueeze(1)
-        return prediction_divergence(teacher_logits_NC, student(masked_NCHW))
+        return prediction_divergence(teacher_logits_NC, run_in(precision, student, masked_NCHW))
 
     fit(
         student,

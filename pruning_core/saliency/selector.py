@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pruning_core.channels import count_cost
 from pruning_core.config import SaliencyConfig
+from pruning_core.precision import in_single
 from pruning_core.saliency.decoder import DecoderPlan, SaliencyDecoder, plan_decoder
 from pruning_core.saliency.rbf_head import RbfHead, head_macs_per_pixel
 from pruning_core.saliency.rbf_masks import render_rbf_masks
@@ -47,8 +48,9 @@ class SaliencySelector(nn.Module):
             maps: One ``map_NCHW`` per tap, in the order of ``taps``.
             classes_N: The class to explain, per image.
         """
-        features_NDHW = self.decoder(maps, classes_N)
-        raw_NKP: Tensor = self.head(features_NDHW)
+        features_NDHW = in_single(self.decoder(maps, classes_N))
+        with torch.autocast(features_NDHW.device.type, enabled=False):  # places are sums over many pixels
+            raw_NKP: Tensor = self.head(features_NDHW)
         return raw_NKP
 
     def to_rbf(self, raw_NKP: Tensor) -> RbfParameters:

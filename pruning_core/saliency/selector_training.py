@@ -19,6 +19,7 @@ from pruning_core.config import SaliencyConfig
 from pruning_core.data import Batch, DataSplits, iterate_batches
 from pruning_core.distributed.processes import ALONE, Processes
 from pruning_core.errors import InvalidSettingsError
+from pruning_core.precision import run_in
 from pruning_core.progress import StepReport, report_no_step
 from pruning_core.saliency.explanations import explain
 from pruning_core.saliency.fitting import fit
@@ -26,6 +27,7 @@ from pruning_core.saliency.freezing import frozen_copy
 from pruning_core.saliency.losses import SelectorLoss, selector_loss
 from pruning_core.saliency.mask_sampling import sample_pixels
 from pruning_core.saliency.selector import SaliencySelector, build_selector
+from pruning_core.setting_types import Precision
 
 _CHECKED_IMAGES = 256
 
@@ -37,6 +39,7 @@ def train_selector(
     settings: SaliencyConfig,
     *,
     device: str = "cpu",
+    precision: Precision = "float32",
     report: StepReport = report_no_step,
     processes: Processes = ALONE,
 ) -> SaliencySelector:
@@ -48,6 +51,7 @@ def train_selector(
         data: Its training images, with their augmentation.
         settings: ``selector``, ``num_basis`` and geometry; ``seed`` gives weights, order and mask noise.
         device: Where to train.
+        precision: Of passes through the networks.
         report: Told of every step as (done, total).
         processes: Train together (see ``fit``); each draws masks of its own.
 
@@ -67,7 +71,9 @@ def train_selector(
     noise = torch.Generator().manual_seed(settings.seed + processes.rank)
 
     def loss_of(batch: Batch) -> Tensor:
-        return selector_loss_of(selector, dense, predictor, batch.images_NCHW, settings, noise).total
+        return selector_loss_of(
+            selector, dense, predictor, batch.images_NCHW, settings, noise, precision
+        ).total
 
     fit(
         selector,
@@ -106,6 +112,7 @@ def selector_loss_of(
     images_NCHW: Tensor,
     settings: SaliencyConfig,
     noise: torch.Generator,
+    precision: Precision = "float32",
 ) -> SelectorLoss:
     """Explain images, mask them with sampled pixels and compare the predictions; differentiable in the selector.
 
@@ -116,14 +123,15 @@ def selector_loss_of(
         images_NCHW: Normalised images.
         settings: Its ``selector`` part.
         noise: Source of the sampled pixels.
+        precision: Of passes through the networks.
     """
-    explanation = explain(dense, selector, images_NCHW)
+    explanation = explain(dense, selector, images_NCHW, precision=precision)
     height, width = images_NCHW.shape[-2:]
     probability_NHW = selector.draw(explanation.raw_NKP, (height, width))
     sample_NHW = sample_pixels(
         probability_NHW, settings.selector.mask_temperature, noise, hard=settings.selector.hard_masks
     )
-    masked_logits_NC = predictor(images_NCHW * sample_NHW.unsqueeze(1))
+    masked_logits_NC = run_in(precision, predictor, images_NCHW * sample_NHW.unsqueeze(1))
     return selector_loss(
         explanation.logits_NC, masked_logits_NC, sample_NHW, probability_NHW, settings.selector
     )

@@ -25,6 +25,7 @@ def build_dense(context: StageContext) -> Artifact:
             config.dense_training,
             seed=config.dense_seed,
             device=context.device,
+            precision=config.precision,
             report=context.report,
             processes=context.processes,
         )

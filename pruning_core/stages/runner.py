@@ -12,7 +12,9 @@ from pruning_core.config import PruningConfig
 from pruning_core.data import DataSplits
 from pruning_core.distributed.processes import ALONE, Processes
 from pruning_core.errors import StorageError
+from pruning_core.precision import precision_used
 from pruning_core.progress import ProgressReporter, report_nothing
+from pruning_core.stage_graphs import STAGES
 from pruning_core.stage_keys import RunPlan, plan_run
 from pruning_core.stages.artifact_store import Artifact, ArtifactStore
 from pruning_core.stages.context import StageContext
@@ -189,7 +191,7 @@ def _build(name: str, context: StageContext) -> None:
     artifact = STAGE_FUNCTIONS[name](context if is_shared_work else replace(context, processes=ALONE))
     seconds = time.perf_counter() - started
     if context.processes.is_first:
-        context.store.put(
-            context.plan.key_of(name),
-            Artifact(tensors=artifact.tensors, facts={**artifact.facts, "stage": name, "seconds": seconds}),
-        )
+        facts = {**artifact.facts, "stage": name, "seconds": seconds}
+        if "precision" in STAGES[name].reads:
+            facts["precision"] = precision_used(context.config.precision, context.device)
+        context.store.put(context.plan.key_of(name), Artifact(tensors=artifact.tensors, facts=facts))

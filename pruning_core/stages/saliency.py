@@ -33,6 +33,7 @@ def build_predictor(context: StageContext) -> Artifact:
         context.data,
         context.config.saliency,
         device=context.device,
+        precision=context.config.precision,
         report=context.report,
         processes=context.processes,
     )
@@ -48,6 +49,7 @@ def build_trained_selector(context: StageContext) -> Artifact:
         context.data,
         context.config.saliency,
         device=context.device,
+        precision=context.config.precision,
         report=context.report,
         processes=context.processes,
     )

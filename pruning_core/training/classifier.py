@@ -19,7 +19,9 @@ from pruning_core.config import TrainingConfig
 from pruning_core.data import Batch, DataSplits, iterate_batches
 from pruning_core.distributed.processes import ALONE, Processes
 from pruning_core.errors import InvalidSettingsError
+from pruning_core.precision import run_in
 from pruning_core.progress import StepReport, report_no_step
+from pruning_core.setting_types import Precision
 from pruning_core.training.batch_norm import BATCH_NORMS
 from pruning_core.training.evaluation import eval_mode
 from pruning_core.training.losses import check_finite, classification_loss
@@ -42,6 +44,7 @@ def train_classifier(
     seed: int,
     device: str | torch.device = "cpu",
     teacher: nn.Module | None = None,
+    precision: Precision = "float32",
     report: StepReport = report_no_step,
     processes: Processes = ALONE,
 ) -> TrainingHistory:
@@ -58,6 +61,7 @@ def train_classifier(
         device: Where to train.
         teacher: Needed if, and used only if, ``settings.distillation.weight`` is positive. It sees the same
             augmented batches, in eval mode.
+        precision: Of passes through the networks; weights and losses are in single precision.
         report: Called with (done, total) steps after each epoch; may raise to stop.
         processes: Train one network together, each on its equal share of every batch. Without batch normalisation
             and dropout the weights are those of one process, to rounding; batch normalisation sees each process's
@@ -94,7 +98,7 @@ def train_classifier(
             for step, batch in enumerate(batches, start=epoch * steps_per_epoch):
                 for group in optimiser.param_groups:
                     group["lr"] = schedule.learning_rate(step)
-                loss = _loss_of(learner, teacher, batch, settings)
+                loss = _loss_of(learner, teacher, batch, settings, precision)
                 total_loss += check_finite(processes.mean(loss), stage="classifier training", step=step)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -105,12 +109,18 @@ def train_classifier(
     return TrainingHistory(losses=tuple(losses), num_steps=schedule.num_steps)
 
 
-def _loss_of(network: nn.Module, teacher: nn.Module | None, batch: Batch, settings: TrainingConfig) -> Tensor:
+def _loss_of(
+    network: nn.Module,
+    teacher: nn.Module | None,
+    batch: Batch,
+    settings: TrainingConfig,
+    precision: Precision,
+) -> Tensor:
     teacher_logits_NC = None
     if teacher is not None:
         with torch.no_grad():
-            teacher_logits_NC = teacher(batch.images_NCHW)
-    logits_NC = network(batch.images_NCHW)
+            teacher_logits_NC = run_in(precision, teacher, batch.images_NCHW)
+    logits_NC = run_in(precision, network, batch.images_NCHW)
     return classification_loss(logits_NC, batch.labels_N, settings, teacher_logits_NC=teacher_logits_NC)
 
 

@@ -26,7 +26,7 @@ from pruning_core.importance import IMPORTANCES
 from pruning_core.methods import METHODS, ChannelProposal, MethodContext
 from pruning_core.methods.allocation import AllocationProblem, AllocationSettings, allocate_widths
 from pruning_core.methods.allocators import ALLOCATORS, scaled_to_mean
-from pruning_core.methods.gate_prior import LARGEST_LOGIT, prior_logits
+from pruning_core.methods.gate_prior import LARGEST_LOGIT, gate_prior
 from pruning_core.stage_graphs import DEFAULT_ALLOCATIONS, STAGES_OF_METHOD
 from tests.pruning_core_tests.importance_cases import class_images, seeded_network
 
@@ -276,7 +276,7 @@ def test_a_prior_opens_each_group_as_far_as_its_allocation_and_in_the_order_of_t
     allocation = DEFAULT_ALLOCATIONS[prior]
     assert allocation is not None
     widths = ALLOCATORS[allocation](context, scores).widths
-    logits = prior_logits(context, prior)
+    logits = gate_prior(context, prior).logits
     assert logits.keys() == scores.keys()
     for name, logits_C in logits.items():
         assert logits_C.shape == scores[name].shape
@@ -292,7 +292,7 @@ def test_a_sharper_prior_tells_channels_further_apart() -> None:
         context = method_context()
         gates = context.config.gates.model_copy(update={"prior_sharpness": sharpness})
         context = replace(context, config=context.config.model_copy(update={"gates": gates}))
-        logits_C = torch.cat(list(prior_logits(context, MethodName.L1).values()))
+        logits_C = torch.cat(list(gate_prior(context, MethodName.L1).logits.values()))
         return float(logits_C.std())
 
     assert spread(4.0) > spread(1.0) > 0

@@ -40,6 +40,7 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "dense_training.distillation.weight": (0.7, "dense"),
     "dense_training.distillation.temperature": (5.0, "dense"),
     "dense_seed": (7, "dense"),
+    "precision": ("float32", "dense"),
     "saliency.max_num_basis": (8, "predictor"),
     "saliency.centre_margin": (0.2, "predictor"),
     "saliency.width_range": ((0.1, 0.2), "predictor"),
@@ -130,6 +131,7 @@ ELSEWHERE = {
     "method",
     "recovery.num_images",
     "gates.prior_sharpness",
+    "gates.widths",
     *OF_BUDGET_TERMS,
     "importance.allocation",
     "importance.num_images",
@@ -304,6 +306,15 @@ def test_without_a_prior_nothing_of_scores_counts() -> None:
     assert keys_by_stage(sharper) == steered_from(None)
     assert "importance.allocation" not in fields_read_by(MethodName.INTERPRETATION_STEERED)
     assert "importance.allocation" in fields_read_by(MethodName.INTERPRETATION_STEERED, prior=MethodName.L1)
+
+
+def test_a_prior_with_its_widths_is_another_run_than_one_with_its_order_alone() -> None:
+    learned, allocated = (
+        keys_by_stage(load_config({"gates": {"prior": "l1", "widths": widths}}))
+        for widths in ("learned", "allocated")
+    )
+    assert learned == steered_from("l1")
+    assert {stage for stage in learned if learned[stage] != allocated[stage]} == {"steer", "fine_tune"}
 
 
 def test_the_size_of_a_reconstruction_counts_only_if_there_is_one() -> None:

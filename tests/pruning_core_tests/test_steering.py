@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,10 +12,10 @@ import torch
 
 from pruning_core.budgets import Resource
 from pruning_core.channels import build_cost_model, find_channel_groups
-from pruning_core.config import GatesConfig, LossWeightsConfig, SaliencyConfig
+from pruning_core.config import GatesConfig, LossWeightsConfig, MethodName, SaliencyConfig
 from pruning_core.gating.gate_sources import GATE_SOURCES
 from pruning_core.gating.gated_network import SteeringProblem, gated_forward, split_by_group
-from pruning_core.gating.steering import LearnedGates, steer_gates
+from pruning_core.gating.steering import GateStart, LearnedGates, steer_gates
 from pruning_core.gating.steering_batches import SteeringSet
 from pruning_core.gating.step_loss import divergence, feature_distance, steering_distance
 from pruning_core.saliency import build_selector, dense_explanations, explanation_distance
@@ -257,3 +258,39 @@ def test_the_ablations_of_the_steering_term_are_zero_for_an_open_network() -> No
     other = tuple(2 * map_NCHW for map_NCHW in came.maps_NCHW)
     assert feature_distance(other, came.maps_NCHW).item() == pytest.approx(1, rel=1e-5)
     assert divergence(came.logits_NC.roll(1, dims=0), came.logits_NC).item() > 0
+
+
+def test_gates_inside_allocated_widths_settle_channels_and_not_widths() -> None:
+    given = problem()
+    widths = {
+        group.name: max(1, group.num_channels // (2 + index))
+        for index, group in enumerate(given.graph.groups)
+    }
+    start = GateStart(
+        logits={group.name: torch.zeros(group.num_channels) for group in given.graph.groups}, widths=widths
+    )
+    settings = GatesConfig(
+        steps=20, batch_size=32, learning_rate=0.5, prior=MethodName.L1, widths="allocated"
+    )
+    learned = steer_gates(given, steering_set(), settings, LossWeightsConfig(), seed=0, start=start)
+    for name, open_C in learned.open_probability.items():
+        assert open_C.sum().item() == pytest.approx(widths[name], abs=1e-4)
+    assert any(float(open_C.std()) > 0.05 for open_C in learned.open_probability.values())
+
+
+def test_steering_in_bfloat16_learns_nearly_the_same_gates() -> None:
+    single, half = (
+        steer_gates(
+            replace(problem(), precision=precision),
+            steering_set(),
+            GatesConfig(steps=20, batch_size=32, learning_rate=0.2),
+            LossWeightsConfig(),
+            seed=0,
+        )
+        for precision in ("float32", "bfloat16")
+    )
+    difference = max(
+        float((single.open_probability[name] - half.open_probability[name]).abs().max())
+        for name in single.open_probability
+    )
+    assert 0 < difference < 0.1
