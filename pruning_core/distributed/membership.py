@@ -9,6 +9,8 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from pruning_core.distributed.processes import ALONE, Processes
 from pruning_core.errors import InvalidSettingsError, LostProcessError, PrunefrontError
@@ -97,15 +99,16 @@ def joined(place: Place | None, device: str) -> Iterator[Processes]:
         return
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
-    store, rank, count = next(iter(dist.rendezvous("env://", timeout=STEP_TIMEOUT)))
+    store, rank, count = next(iter(rendezvous("env://", timeout=STEP_TIMEOUT)))
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo",
-        store=dist.PrefixStore("steps", store),
+        store=PrefixStore("steps", store),
         rank=rank,
         world_size=count,
         timeout=STEP_TIMEOUT,
     )
     waiting_group = dist.new_group(backend="gloo", timeout=STAGE_TIMEOUT)
+    assert isinstance(waiting_group, dist.ProcessGroup)  # what is no member of a group gets a number instead
     try:
         yield Processes(rank=rank, count=count, waiting_group=waiting_group)
     except Exception as error:
@@ -114,7 +117,7 @@ def joined(place: Place | None, device: str) -> Iterator[Processes]:
     dist.destroy_process_group()
 
 
-def _end_with_the_others(error: Exception, store: dist.Store, place: Place) -> None:
+def _end_with_the_others(error: Exception, store: Store, place: Place) -> None:
     """Tell the others why this process ends, or raise which of them ended before."""
     reason = _failure_of_another(store) if isinstance(error, RuntimeError) else None
     sign = _sign_of_a_lost_process(error)
@@ -130,7 +133,7 @@ def _end_with_the_others(error: Exception, store: dist.Store, place: Place) -> N
     store.set(_FAILURE, f"process {place.rank} ended: {text}")
 
 
-def _failure_of_another(store: dist.Store) -> str | None:
+def _failure_of_another(store: Store) -> str | None:
     try:
         return store.get(_FAILURE).decode() if store.check([_FAILURE]) else None
     except RuntimeError:  # the process that held the store is gone as well

@@ -36,7 +36,7 @@ class TrainingHistory:
     num_steps: int
 
 
-def train_classifier(
+def train_classifier(  # noqa: PLR0913 # what to train, and where and how it runs
     network: nn.Module,
     data: DataSplits,
     settings: TrainingConfig,

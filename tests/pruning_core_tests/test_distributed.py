@@ -29,7 +29,7 @@ from tests.pruning_core_tests.distributed_program import (
 from tests.synthetic import make_data, make_network
 
 ROOT = Path(__file__).parents[2]
-LONGEST_S = 300  # on a busy machine; alone, each takes a few seconds
+LONGEST_S = 500  # on a busy machine; alone, each takes a few seconds
 
 
 def _free_port() -> int:

@@ -52,7 +52,7 @@ def test_a_set_in_memory_is_moved_whole_and_once_with_all_its_subsets(moves: lis
     images = make_images(40, seed=0)
     subset = take(images, torch.arange(30))
     for part in (images, subset, take(subset, torch.arange(7))):
-        list(read_batches(part, torch.arange(len(part)).split(6), META))
+        list(read_batches(part, torch.split(torch.arange(len(part)), 6), META))
     assert moves == [images.images_NCHW.shape]
 
 
@@ -70,7 +70,7 @@ def test_a_set_that_is_too_large_is_moved_batch_by_batch(
 ) -> None:
     images = make_images(10, seed=0)
     monkeypatch.setattr(residency, "MAX_RESIDENT_BYTES", images.images_NCHW.nbytes - 1)
-    list(read_batches(images, torch.arange(10).split(4), META))
+    list(read_batches(images, torch.split(torch.arange(10), 4), META))
     assert [shape[0] for shape in moves] == [4, 4, 2]
 
 
@@ -120,7 +120,7 @@ def test_files_come_in_order_and_one_batch_ahead_in_a_thread_of_their_own(
         return read(files, indices_N)
 
     monkeypatch.setattr(ImageFiles, "read", watched)
-    wanted = torch.arange(len(train)).flip(0).split(4)
+    wanted = torch.split(torch.arange(len(train)).flip(0), 4)
     came = list(read_batches(train, wanted, CPU))
     positions = [train.indices_N[indices_N] for indices_N in wanted]
     assert reads == [(indices_N.tolist(), False) for indices_N in positions]
@@ -132,7 +132,7 @@ def test_reading_ahead_ends_with_the_reader_and_tells_of_files_that_cannot_be_re
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train = streamed(tmp_path, monkeypatch).train
-    batches = read_batches(train, torch.arange(len(train)).split(2), CPU)
+    batches = read_batches(train, torch.split(torch.arange(len(train)), 2), CPU)
     next(batches)
     batches.close()  # type: ignore[attr-defined]  # a generator
     assert not any(thread.name.startswith("read-ahead") for thread in threading.enumerate())

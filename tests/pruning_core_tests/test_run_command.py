@@ -29,11 +29,9 @@ fine_tuning: {epochs: 1, batch_size: 32}
 def run_file(tmp_path: Path) -> Path:
     """A run of a method without images, beside its data."""
     parts = {part: make_images(count, seed=count) for part, count in (("train", 80), ("test", 16))}
-    np.savez(
-        tmp_path / "data.npz",
-        **{f"x_{part}": images.images_NCHW.permute(0, 2, 3, 1).numpy() for part, images in parts.items()},
-        **{f"y_{part}": images.labels_N.numpy() for part, images in parts.items()},
-    )
+    arrays = {f"x_{part}": images.images_NCHW.permute(0, 2, 3, 1).numpy() for part, images in parts.items()}
+    arrays |= {f"y_{part}": images.labels_N.numpy() for part, images in parts.items()}
+    np.savez(tmp_path / "data.npz", allow_pickle=False, **arrays)
     path = tmp_path / "run.yaml"
     path.write_text(RUN, encoding="utf-8")
     return path
