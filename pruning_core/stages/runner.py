@@ -83,8 +83,8 @@ def run_trial(
     Raises:
         PrunefrontError: What a stage refuses; finished stages stay in the store.
     """
-    _check_shares(config, data, processes)
     plan = plan_run(config, data.fingerprint)
+    _check_shares(plan, config, data, processes)
     outcomes: dict[str, StageOutcome] = {}
     for node in plan.nodes:
         context = _context(node.name, config, data, store, device=device, report=report, processes=processes)
@@ -134,16 +134,17 @@ def peak_memory_mb() -> float:
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
-def _check_shares(config: PruningConfig, data: DataSplits, processes: Processes) -> None:
+def _check_shares(plan: RunPlan, config: PruningConfig, data: DataSplits, processes: Processes) -> None:
     """Refuse batches that do not divide between the processes before the first hour of training, not after it."""
-    trainings = (
-        config.dense_training,
-        config.saliency.predictor,
-        config.saliency.selector,
-        config.fine_tuning,
-    )
-    for training in trainings:
-        processes.share_of(min(training.batch_size, len(data.train)))
+    batch_sizes = {
+        "dense": config.dense_training.batch_size,
+        "predictor": config.saliency.predictor.batch_size,
+        "selector": config.saliency.selector.batch_size,
+        "fine_tune": config.fine_tuning.batch_size,
+    }
+    for node in plan.nodes:
+        if node.name in DATA_PARALLEL_STAGES:
+            processes.share_of(min(batch_sizes[node.name], len(data.train)))
 
 
 def _context(

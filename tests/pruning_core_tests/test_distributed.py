@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pruning_core.config import PruningConfig, TrainingConfig
+from pruning_core.config import TrainingConfig, load_config
 from pruning_core.distributed.membership import Place, device_of, read_place
 from pruning_core.distributed.processes import ALONE, Processes
 from pruning_core.errors import InvalidSettingsError
@@ -150,13 +150,17 @@ def test_a_process_that_is_killed_ends_the_one_that_waits_for_it() -> None:
 
 
 def test_batches_that_do_not_divide_are_refused_before_anything_trains(tmp_path: Path) -> None:
-    config = PruningConfig(fine_tuning=TrainingConfig(batch_size=33))
+    config = load_config(
+        {"method": "l1", "fine_tuning": {"batch_size": 33}, "saliency": {"predictor": {"batch_size": 35}}}
+    )
+    two, three = (Processes(rank=0, count=count) for count in (2, 3))
+    message = "a batch must divide equally between 2 processes, but one has 33"  # l1 has no predictor
+    with pytest.raises(InvalidSettingsError, match=message):
+        run_trial(config, data=make_data(), store=ArtifactStore(tmp_path), processes=two)
     with pytest.raises(
-        InvalidSettingsError, match="a batch must divide equally between 2 processes, but one has 33"
+        InvalidSettingsError, match="a batch must divide equally between 3 processes, but one has 128"
     ):
-        run_trial(
-            config, data=make_data(), store=ArtifactStore(tmp_path), processes=Processes(rank=0, count=2)
-        )
+        run_trial(config, data=make_data(), store=ArtifactStore(tmp_path), processes=three)
     assert list(tmp_path.iterdir()) == []
 
 
