@@ -48,11 +48,21 @@ ROWS: dict[str, dict[str, Any]] = {
     "gates, joint, steered by features": {**JOINT, "gates.steer_by": "features"},
     "gates, joint, steered by outputs": {**JOINT, "gates.steer_by": "outputs"},
     "gates, joint, shuffled targets": {**JOINT, "gates.targets": "shuffled"},
+    "gates, joint, constant targets": {**JOINT, "gates.targets": "constant"},
+    "gates, joint, no distillation": {**JOINT, "fine_tuning.distillation.weight": 0.0},
+    "gates, joint, reconstructed": {**JOINT, "recovery.reconstruct": True},
     "gates, joint, K = 2": {**JOINT, "saliency.num_basis": 2},
     "gates, joint, K = 4": {**JOINT, "saliency.num_basis": 4},
+    "gates, joint, K = 8": {**JOINT, "saliency.num_basis": 8, "saliency.max_num_basis": 8},
+    "gates, joint, K = 1, stretched": {**JOINT, "saliency.anisotropic": True},
     "gates, joint, all groups": {**JOINT, "channels.scope": "all"},
     "gates, joint, from group L2": {**JOINT, "gates.prior": "group_norm"},
     "gates, joint, from task-inspired": {**JOINT, "gates.prior": "task_inspired"},
+    "gates, joint, inside group L2 widths": {
+        **JOINT,
+        "gates.prior": "group_norm",
+        "gates.widths": "allocated",
+    },
 }
 REFERENCE = "L1, uniform"
 

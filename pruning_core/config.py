@@ -193,15 +193,16 @@ class SaliencyConfig(Settings):
     """RBF saliency masks and the two networks that learn to draw them.
 
     ``num_basis``: K Gaussian bumps per mask, joined by noisy-OR; 1 is the paper. ``max_num_basis``: the predictor
-    sees masks of up to this many, so one predictor serves every ``num_basis`` of a search. Lengths are shares
-    of the image side: ``centre_margin`` keeps centres that far inside; ``width_range`` is what the predictor
-    samples widths from; ``initial_width`` is the selector's width at the start of its training for K = 1 (divided by
-    sqrt(K)). ``taps``: names of modules whose outputs the decoder reads (empty: the last map of each size).
-    ``seed``: of both networks.
+    sees masks of up to this many, so one predictor serves every ``num_basis`` of a search. ``anisotropic``: bumps may
+    be stretched and tilted; round is the paper. Lengths are shares of the image side: ``centre_margin`` keeps centres
+    that far inside; ``width_range`` is what the predictor samples widths from; ``initial_width`` is the selector's
+    width at the start of its training for K = 1 (divided by sqrt(K)). ``taps``: names of modules whose outputs the
+    decoder reads (empty: the last map of each size). ``seed``: of both networks.
     """
 
     num_basis: PositiveInt = 1
     max_num_basis: PositiveInt = 4
+    anisotropic: bool = False
     centre_margin: Annotated[float, Field(ge=0, lt=0.5)] = 1 / 16
     width_range: tuple[PositiveFloat, PositiveFloat] = (2 / 32, 12 / 32)
     initial_width: PositiveFloat = 10 / 32
@@ -254,7 +255,8 @@ class GatesConfig(Settings):
         task_loss: Cross-entropy with the label, or distillation from the dense network.
         steer_by: What the steering term holds to the dense network's: its ``explanations`` (the method), or, as
             ablations, its tapped ``features`` or its ``outputs``.
-        targets: ``dense`` keeps each image's own explanation, ``shuffled`` another image's (an ablation).
+        targets: ``dense`` keeps each image's own explanation; ablations are ``shuffled``, another image's, and
+            ``constant``, the mean of all.
         network_weights: ``frozen`` while gates learn (the paper), or trained along (``joint``), on augmented images.
         weight_learning_rate: Of SGD on the weights (``joint``).
         distance: Between ``raw`` outputs of the selector (the paper's) or ``normalised`` mask parameters; ``relative``
@@ -284,7 +286,7 @@ class GatesConfig(Settings):
     budget_widths: Literal["expected", "sampled"] = "expected"
     task_loss: Literal["cross_entropy", "distillation"] = "cross_entropy"
     steer_by: Literal["explanations", "features", "outputs"] = "explanations"
-    targets: Literal["dense", "shuffled"] = "dense"
+    targets: Literal["dense", "shuffled", "constant"] = "dense"
     network_weights: Literal["frozen", "joint"] = "frozen"
     weight_learning_rate: PositiveFloat = 0.02
     distance: Literal["relative", "normalised", "raw"] = "relative"

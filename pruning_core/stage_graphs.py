@@ -33,6 +33,7 @@ STAGES: dict[str, StageSpec] = {
         version=1,
         reads=(
             "saliency.max_num_basis",
+            "saliency.anisotropic",
             "saliency.centre_margin",
             "saliency.width_range",
             "saliency.predictor",

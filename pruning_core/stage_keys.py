@@ -31,6 +31,7 @@ ADDED_SINCE_FIRST_KEYS: dict[str, Any] = {
     "gates.widths": "learned",
     "latency_table": None,
     "precision": "auto",
+    "saliency.anisotropic": False,
 }
 """Fields that came after keys were first made, with the value at which stages do what they did before: such a field is
 in no key, so that studies of an earlier version go on."""

@@ -178,7 +178,7 @@ def _batches(
     device: str,
 ) -> Iterator[SteeringBatch]:
     if gates.network_weights == "joint" or gates.steer_by == "features":
-        return fresh_answers(dense, steering_set.data, gates, seed=seed, device=device)
+        return fresh_answers(dense, steering_set, gates, seed=seed, device=device)
     return stored_answers(steering_set, gates, seed=seed, device=device)
 
 

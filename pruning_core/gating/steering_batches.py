@@ -44,7 +44,7 @@ class SteeringSet:
 class SteeringBatch:
     """Images on the device, their labels, and the dense network's answers.
 
-    ``raw_NKP`` are the explanations to steer by (another image's, where targets are shuffled); ``classes_N`` its
+    ``raw_NKP`` are the explanations to steer by (other ones in ablations, see ``gates.targets``); ``classes_N`` its
     predictions, which are explained; ``logits_NC`` its outputs; ``maps_NCHW`` its tapped feature maps, where asked for.
     """
 
@@ -60,12 +60,13 @@ def stored_answers(
     steering_set: SteeringSet, gates: GatesConfig, *, seed: int, device: str
 ) -> Iterator[SteeringBatch]:
     """Go through the steering set for ever, without augmentation; answers are looked up."""
-    raw_NKP = steering_set.raw_NKP
-    if gates.targets == "shuffled":
-        raw_NKP = raw_NKP[_random_order(len(raw_NKP), seed)]
     raw_NKP, classes_N, logits_NC = (
-        tensor.to(device) for tensor in (raw_NKP, steering_set.classes_N, steering_set.logits_NC)
+        tensor.to(device) for tensor in (steering_set.raw_NKP, steering_set.classes_N, steering_set.logits_NC)
     )
+    if gates.targets == "shuffled":
+        raw_NKP = raw_NKP[_random_order(len(raw_NKP), seed).to(device)]
+    if gates.targets == "constant":
+        raw_NKP = _mean_of(raw_NKP, raw_NKP)
     order = torch.Generator().manual_seed(seed)
     while True:
         for batch in iterate_batches(
@@ -86,18 +87,19 @@ def stored_answers(
 
 
 def fresh_answers(
-    dense: SteeringProblem, data: DataSplits, gates: GatesConfig, *, seed: int, device: str
+    dense: SteeringProblem, steering_set: SteeringSet, gates: GatesConfig, *, seed: int, device: str
 ) -> Iterator[SteeringBatch]:
     """Go through the training images for ever and ask the dense network about each batch.
 
     Args:
         dense: Frozen, on the device.
-        data: Its training images are used, augmented if weights are trained along.
+        steering_set: All training images of its data are used, augmented if weights are trained along; of its
+            explanations only the mean, for constant targets.
         gates: ``batch_size``, ``targets``, ``network_weights``.
         seed: Of order and augmentation.
         device: Where the dense network is.
     """
-    order = torch.Generator().manual_seed(seed)
+    order, data = torch.Generator().manual_seed(seed), steering_set.data
     while True:
         for batch in iterate_batches(
             data.train,
@@ -110,7 +112,11 @@ def fresh_answers(
         ):
             with torch.no_grad():
                 answer = explain(dense.network, dense.selector, batch.images_NCHW, precision=dense.precision)
-            raw_NKP = answer.raw_NKP.roll(1, dims=0) if gates.targets == "shuffled" else answer.raw_NKP
+            raw_NKP = answer.raw_NKP
+            if gates.targets == "shuffled":
+                raw_NKP = raw_NKP.roll(1, dims=0)
+            if gates.targets == "constant":
+                raw_NKP = _mean_of(steering_set.raw_NKP.to(device), raw_NKP)
             yield SteeringBatch(
                 images_NCHW=batch.images_NCHW,
                 labels_N=batch.labels_N,
@@ -119,6 +125,11 @@ def fresh_answers(
                 logits_NC=answer.logits_NC,
                 maps_NCHW=answer.maps_NCHW,
             )
+
+
+def _mean_of(raw_NKP: Tensor, like_NKP: Tensor) -> Tensor:
+    """Return the mean explanation, once for each image of a batch."""
+    return raw_NKP.mean(dim=0, keepdim=True).expand_as(like_NKP)
 
 
 def _random_order(count: int, seed: int) -> Tensor:

@@ -120,7 +120,9 @@ def explanation_distance(
         weight_k = (a_ak + a_bk) / sum_k (a_ak + a_bk), held constant under differentiation,
 
     so that a faint bump's place does not count and fading a bump does not hide its move. For K = 1 this is
-    |c_a - c_b|^2 + (ln w_a - ln w_b)^2. Bumps are compared slot by slot: both sides come from one decoder.
+    |c_a - c_b|^2 + (ln w_a - ln w_b)^2. Stretched bumps add |s_a - s_b|^2 / 4 to the bracket, which makes its last two
+    terms an eighth of the squared Frobenius distance of the covariances' logarithms. Bumps are compared slot by slot:
+    both sides come from one decoder.
     ``raw``: mean squared difference of the raw numbers, as in [Ganjdanesh2022]; in 1/32 of the side, counting also
     moves that tanh swallows.
 
@@ -140,6 +142,8 @@ def _normalised_distance(raw_a_NKP: Tensor, raw_b_NKP: Tensor, selector: Salienc
     weight_NK = amplitude_NK / amplitude_NK.sum(dim=-1, keepdim=True)
     moved_NK = (a.centres_NK2 - b.centres_NK2).square().sum(dim=-1)
     resized_NK = (a.widths_NK.log() - b.widths_NK.log()).square()
+    if a.stretches_NK2 is not None and b.stretches_NK2 is not None:
+        resized_NK = resized_NK + (a.stretches_NK2 - b.stretches_NK2).square().sum(dim=-1) / 4
     faded_N = (a.amplitudes_NK - b.amplitudes_NK).square().mean(dim=-1)
     return (weight_NK * (moved_NK + resized_NK)).sum(dim=-1) + faded_N
 

@@ -50,7 +50,8 @@ def sample_keep_probabilities(
     """Draw keep-probability maps from the family that selectors of up to ``max_num_basis`` bumps emit.
 
     The number K' of bumps is uniform in 1 .. ``max_num_basis``, centres are uniform inside the margin, widths
-    uniform in ``width_range`` / sqrt(K'), relative amplitudes uniform. Each map is divided by its largest pixel.
+    uniform in ``width_range`` / sqrt(K'), relative amplitudes uniform, stretches (if any)
+    uniform in [-1, 1]. Each map is divided by its largest pixel.
 
     Returns:
         ``probability_NHW`` in [0, 1] with maximum 1, on the generator's device.
@@ -70,6 +71,7 @@ def sample_keep_probabilities(
         widths_NK=(low + (high - low) * uniform(num_masks, num_basis)) / num_used_N1.sqrt(),
         # 1 - uniform is never 0, so that a map always has something to be divided by
         amplitudes_NK=(1 - uniform(num_masks, num_basis)) * is_used_NK,
+        stretches_NK2=2 * uniform(num_masks, num_basis, 2) - 1 if settings.anisotropic else None,
     )
     map_NHW = render_rbf_masks(rbf, size)
     return map_NHW / map_NHW.amax(dim=(-2, -1), keepdim=True)

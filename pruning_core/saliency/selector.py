@@ -39,7 +39,10 @@ class SaliencySelector(nn.Module):
         self.num_basis = settings.num_basis
         self.centre_margin = settings.centre_margin
         self.decoder = SaliencyDecoder(plan, num_classes)
-        self.head = RbfHead(plan.width, initial_raw(settings.num_basis, settings.initial_width))
+        start_KP = initial_raw(
+            settings.num_basis, settings.initial_width, is_anisotropic=settings.anisotropic
+        )
+        self.head = RbfHead(plan.width, start_KP)
 
     def forward(self, maps: Sequence[Tensor], classes_N: Tensor) -> Tensor:
         """Return ``raw_NKP``.
@@ -77,7 +80,9 @@ def build_selector(
     plan = plan_decoder(
         taps,
         int(settings.selector.decoder_share * count_cost(dense, input_shape).macs),
-        head_macs_per_pixel=head_macs_per_pixel(settings.num_basis, numbers_per_basis(settings.num_basis)),
+        head_macs_per_pixel=head_macs_per_pixel(
+            settings.num_basis, numbers_per_basis(settings.num_basis, is_anisotropic=settings.anisotropic)
+        ),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)

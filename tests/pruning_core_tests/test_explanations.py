@@ -78,6 +78,22 @@ def test_distance_of_one_bump_is_squared_move_plus_squared_log_width_change() ->
     assert explanation_distance(a, b, selector).item() == pytest.approx(expected, rel=1e-9)
 
 
+def test_distance_of_a_stretched_bump_is_that_of_the_logarithms_of_covariances() -> None:
+    selector = lively_selector()
+    a = torch.tensor([[[2.0, -1.0, 10.0, 2.0, -3.0]]], dtype=torch.float64)
+    b = torch.tensor([[[2.0, -1.0, 6.0, 0.5, 4.0]]], dtype=torch.float64)
+
+    def log_covariance(raw: torch.Tensor) -> torch.Tensor:
+        rbf = selector.to_rbf(raw)
+        assert rbf.stretches_NK2 is not None
+        (p, q), width = rbf.stretches_NK2[0, 0].tolist(), rbf.widths_NK.item()
+        tilt = torch.tensor([[p, q], [q, -p]], dtype=torch.float64)
+        return 2 * math.log(width) * torch.eye(2, dtype=torch.float64) + tilt
+
+    expected = (log_covariance(a) - log_covariance(b)).square().sum().item() / 8
+    assert explanation_distance(a, b, selector).item() == pytest.approx(expected, rel=1e-9)
+
+
 def test_distance_of_several_bumps_is_weighted_by_amplitude() -> None:
     selector = lively_selector(2)
     a = torch.tensor([[[2.0, -1.0, 10.0, 30.0], [0.0, 0.0, 6.0, -0.5]]], dtype=torch.float64)

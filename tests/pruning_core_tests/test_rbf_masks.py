@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -213,7 +214,8 @@ def test_the_strongest_of_several_bumps_has_amplitude_one() -> None:
 
 def test_raw_numbers_must_fit_the_number_of_bumps() -> None:
     with pytest.raises(
-        InvalidSettingsError, match="2 basis functions must have 4 raw numbers each, but got 3"
+        InvalidSettingsError,
+        match="must have 4 raw numbers each, or 6 where they may be stretched, but got 3",
     ):
         raw_to_rbf(torch.zeros(1, 2, 3), 0.1)
 
@@ -241,3 +243,67 @@ def test_several_bumps_start_apart_smaller_and_with_one_active(num_basis: int) -
     assert distances.min() > 0.15
     assert rbf.amplitudes_NK[0, 0] == 1
     assert rbf.amplitudes_NK[0, 1:].max() < 0.5
+
+
+def stretched(a: float, b: float, *, width: float = 5.0, size: tuple[int, int] = (32, 32)) -> RbfParameters:
+    return replace(
+        one_bump(size[0] / 2, size[1] / 2, width, size),
+        stretches_NK2=torch.tensor([[[a, b]]], dtype=torch.float64),
+    )
+
+
+def test_a_bump_without_stretch_is_round_to_rounding() -> None:
+    drawn = render_rbf_masks(stretched(0.0, 0.0), (32, 32))
+    torch.testing.assert_close(
+        drawn, render_rbf_masks(one_bump(16, 16, 5, (32, 32)), (32, 32)), atol=1e-9, rtol=0
+    )
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.6, 0.0), (0.0, -0.9), (0.4, 0.7), (-1.0, 1.0)])
+def test_a_stretched_bump_is_the_gaussian_of_its_covariance(a: float, b: float) -> None:
+    """Oracle: the matrix exponential, pixel by pixel."""
+    size, width = (32, 40), 5.0
+    shape = torch.tensor([[a, b], [b, -a]], dtype=torch.float64)
+    precision = torch.linalg.inv(width**2 * torch.linalg.matrix_exp(shape))
+    rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(40.0), indexing="ij")
+    offset_HW2 = torch.stack([rows - 16, columns - 20], dim=-1).double()
+    expected_HW = torch.exp(-0.5 * torch.einsum("hwi,ij,hwj->hw", offset_HW2, precision, offset_HW2))
+    rbf = replace(one_bump(16, 20, width, size), stretches_NK2=torch.tensor([[[a, b]]], dtype=torch.float64))
+    torch.testing.assert_close(render_rbf_masks(rbf, size)[0], expected_HW, atol=1e-9, rtol=0)
+
+
+def test_stretching_keeps_the_area_and_the_sign_of_a_makes_bumps_tall_or_wide() -> None:
+    size = (96, 96)
+    round_HW, tall_HW, wide_HW = (
+        render_rbf_masks(stretched(a, 0.0, width=6.0, size=size), size)[0] for a in (0.0, 0.8, -0.8)
+    )
+    assert tall_HW.sum().item() == pytest.approx(round_HW.sum().item(), rel=1e-6)
+    torch.testing.assert_close(tall_HW, wide_HW.T)
+    assert tall_HW[48 + 12, 48] > round_HW[48 + 12, 48] > wide_HW[48 + 12, 48]
+
+
+def test_raw_numbers_of_stretched_bumps_have_finite_gradients_at_zero_and_far_away() -> None:
+    for value in (0.0, 1e4):
+        raw = torch.zeros(2, 3, 6)
+        raw[..., 2] = 8.0
+        raw[..., 4:] = value
+        raw.requires_grad_()
+        torch.autograd.backward(render_rbf_masks(raw_to_rbf(raw, 1 / 16), (16, 16)).sum())
+        assert raw.grad is not None
+        assert raw.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("num_basis", [1, 3])
+def test_stretched_bumps_start_round(num_basis: int) -> None:
+    raw_KP = initial_raw(num_basis, 10 / 32, is_anisotropic=True)
+    plain_KP = initial_raw(num_basis, 10 / 32)
+    assert torch.equal(raw_KP[:, :-2], plain_KP)
+    stretches = raw_to_rbf(raw_KP.unsqueeze(0), 1 / 16).stretches_NK2
+    assert stretches is not None
+    assert not stretches.any()
+    assert raw_to_rbf(plain_KP.unsqueeze(0), 1 / 16).stretches_NK2 is None
+
+
+def test_stretches_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"stretches must be \(1, 1, 2\), but are \(1, 2\)"):
+        replace(one_bump(1, 1, 1, (4, 4)), stretches_NK2=torch.zeros(1, 2))

@@ -47,12 +47,14 @@ def predictor_of_patches() -> nn.Module:
     return train_predictor(classifier_of_patches(), patch_data(384), settings)
 
 
+@pytest.mark.parametrize("anisotropic", [False, True])
 @pytest.mark.parametrize("num_basis", [1, 2])
-def test_before_training_every_image_gets_the_initial_mask(num_basis: int) -> None:
-    selector = build(TinyNetwork(), with_selector(num_basis))
+def test_before_training_every_image_gets_the_initial_mask(*, num_basis: int, anisotropic: bool) -> None:
+    settings = with_selector(num_basis).model_copy(update={"anisotropic": anisotropic})
+    selector = build(TinyNetwork(), settings)
     maps = [torch.randn(5, tap.num_channels, *tap.size) for tap in selector.taps]
     raw = selector(maps, torch.arange(5) % NUM_CLASSES)
-    assert raw.shape == (5, num_basis, 3 if num_basis == 1 else 4)
+    assert raw.shape == (5, num_basis, (3 if num_basis == 1 else 4) + (2 if anisotropic else 0))
     torch.testing.assert_close(raw, selector.head.initial_raw_KP.expand_as(raw), atol=1e-5, rtol=0)
     expected = QUICK.initial_width / num_basis**0.5
     torch.testing.assert_close(selector.to_rbf(raw).widths_NK, torch.full((5, num_basis), expected))
@@ -105,13 +107,17 @@ def test_gradients_reach_the_selector_through_the_predictor_and_nothing_else() -
     assert all(parameter.grad is None for network in (dense, predictor) for parameter in network.parameters())
 
 
-@pytest.mark.parametrize("num_basis", [1, 2])
-@pytest.mark.parametrize("hard", [False, True])
-def test_overfitting_one_batch_lowers_divergence_and_area(num_basis: int, hard: bool) -> None:
+@pytest.mark.parametrize(
+    ("num_basis", "hard", "anisotropic"),
+    [(1, False, False), (2, False, False), (1, True, False), (2, True, False), (2, False, True)],
+)
+def test_overfitting_one_batch_lowers_divergence_and_area(
+    *, num_basis: int, hard: bool, anisotropic: bool
+) -> None:
     dense, predictor = frozen_copy(classifier_of_patches()), frozen_copy(predictor_of_patches())
     settings = with_selector(num_basis, area_weight=0.5, hard_masks=hard)
     settings = settings.model_copy(
-        update={"initial_width": 4 / SIDE}
+        update={"initial_width": 4 / SIDE, "anisotropic": anisotropic}
     )  # too narrow for patches near the border
     selector = build(dense, settings)
     images = first_batch(patch_data())

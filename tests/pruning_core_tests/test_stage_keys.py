@@ -42,6 +42,7 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "dense_seed": (7, "dense"),
     "precision": ("float32", "dense"),
     "saliency.max_num_basis": (8, "predictor"),
+    "saliency.anisotropic": (True, "predictor"),
     "saliency.centre_margin": (0.2, "predictor"),
     "saliency.width_range": ((0.1, 0.2), "predictor"),
     "saliency.predictor.epochs": (99, "predictor"),

@@ -16,7 +16,7 @@ from pruning_core.config import GatesConfig, LossWeightsConfig, MethodName, Sali
 from pruning_core.gating.gate_sources import GATE_SOURCES
 from pruning_core.gating.gated_network import SteeringProblem, gated_forward, split_by_group
 from pruning_core.gating.steering import GateStart, LearnedGates, steer_gates
-from pruning_core.gating.steering_batches import SteeringSet
+from pruning_core.gating.steering_batches import SteeringSet, fresh_answers, stored_answers
 from pruning_core.gating.step_loss import divergence, feature_distance, steering_distance
 from pruning_core.saliency import build_selector, dense_explanations, explanation_distance
 from tests.pruning_core_tests.saliency_cases import (
@@ -159,6 +159,8 @@ def test_the_same_seed_learns_the_same_gates() -> None:
         {"distance": "raw"},
         {"distance": "normalised"},
         {"targets": "shuffled"},
+        {"targets": "constant"},
+        {"targets": "constant", "network_weights": "joint"},
         {"hard_forward": True},
         {"final_temperature": 0.05},
         {"budget_term": "one_sided"},
@@ -182,6 +184,17 @@ def test_every_option_has_an_effect(change: dict[str, Any]) -> None:
         not torch.equal(open_C, changed.open_probability[name])
         for name, open_C in plain.open_probability.items()
     )
+
+
+def test_constant_targets_are_the_mean_explanation_for_every_image() -> None:
+    settings = GatesConfig(targets="constant", batch_size=32)
+    expected_KP = steering_set().raw_NKP.mean(dim=0)
+    for batches in (
+        stored_answers(steering_set(), settings, seed=0, device="cpu"),
+        fresh_answers(problem(), steering_set(), settings, seed=0, device="cpu"),
+    ):
+        for raw_KP in next(batches).raw_NKP:
+            torch.testing.assert_close(raw_KP, expected_KP)
 
 
 @pytest.mark.parametrize("term", ["task", "steering", "budget"])
