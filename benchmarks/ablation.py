@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from benchmarks.arguments import cifar_dataset, cifar_parser
+from benchmarks.paired_rows import paired_difference, spread
 from pruning_core.config import PruningConfig, load_config
 from pruning_core.data import load_data
 from pruning_core.stages import ArtifactStore, run_trial
@@ -140,19 +141,16 @@ def render(args: argparse.Namespace, cells: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _line(row: str, found: Sequence[Mapping[str, Any]], cells: Sequence[Mapping[str, Any]]) -> str:
+    accuracies = {cell["seed"]: _accuracy(cell) for cell in found}
     reference = {cell["seed"]: _accuracy(cell) for cell in cells if cell["row"] == REFERENCE}
-    differences = [
-        _accuracy(cell) - reference[cell["seed"]]
-        for cell in found
-        if row != REFERENCE and cell["seed"] in reference
-    ]
     removal = [100 * cell["num_correct_after_removal"] / cell["num_images"] for cell in found]
     overlaps = [
         cell["explanation_similarity"] for cell in found if cell["explanation_similarity"] is not None
     ]
     return (
-        f"| {row} | {len(found)} | {_spread(removal)} | **{_spread([_accuracy(cell) for cell in found])}** | "
-        f"{_difference(differences)} | {statistics.mean(cell['params_share'] for cell in found):.3f} | "
+        f"| {row} | {len(found)} | {spread(removal)} | **{spread(list(accuracies.values()))}** | "
+        f"{paired_difference(accuracies, reference) if row != REFERENCE else ''} | "
+        f"{statistics.mean(cell['params_share'] for cell in found):.3f} | "
         f"{f'{statistics.mean(overlaps):.3f}' if overlaps else ''} |"
     )
 
@@ -161,40 +159,37 @@ def _accuracy(cell: Mapping[str, Any]) -> float:
     return float(100 * cell["num_correct_fine_tuned"] / cell["num_images"])
 
 
-def _spread(values: Sequence[float]) -> str:
-    return f"{statistics.mean(values):.1f}" + (
-        f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    )
-
-
-def _difference(values: Sequence[float]) -> str:
-    if not values:
-        return ""
-    error = f" ± {statistics.stdev(values) / len(values) ** 0.5:.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):+.1f}{error}"
-
-
 def _gate_epochs(args: argparse.Namespace) -> int:
     num_train: int = args.images - args.images // 4
     num_images: int = args.gate_steps * 128
     return max(1, round(num_images / num_train))
 
 
-def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = cifar_parser(__doc__)
+def ablation_parser(description: str | None, rows: Sequence[str] = tuple(ROWS)) -> argparse.ArgumentParser:
+    """Return a parser of what ``make_config`` needs, and of which cells to fill: ``rows`` unless told otherwise."""
+    parser = cifar_parser(description)
     parser.add_argument("--gate-steps", type=int, default=290)
     parser.add_argument("--epochs", type=int, default=9)
     parser.add_argument("--budgets", type=float, nargs="+", default=[0.5, 0.25])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="ROW")
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(rows), metavar="ROW")
     parser.add_argument("--device", default="cpu")
-    args = parser.parse_args(argv)
-    args.command = (
+    return parser
+
+
+def options_of(args: argparse.Namespace) -> str:
+    """Write the options that decide what the cells hold, as a command line."""
+    return (
         f"--data cifar10.npz --architecture {args.architecture} --images {args.images} "
         f"--dense-epochs {args.dense_epochs} --gate-steps {args.gate_steps} --epochs {args.epochs} "
         f"--budgets {' '.join(map(str, args.budgets))} --seeds {' '.join(map(str, args.seeds))}"
     )
+
+
+def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    args = ablation_parser(__doc__).parse_args(argv)
+    args.command = options_of(args)
     return args
 
 

@@ -77,7 +77,7 @@ STAGES: dict[str, StageSpec] = {
         version=2, reads=("method", "importance.allocation", "channels", "budgets", "latency_table", "seed")
     ),
     "fine_tune": StageSpec(
-        version=1, reads=("recovery", "fine_tuning", "seed", "dataset.augmentation", "precision")
+        version=2, reads=("recovery", "fine_tuning", "seed", "dataset.augmentation", "precision")
     ),
 }
 

@@ -45,6 +45,7 @@ _THREE_OBJECTIVES = {
 
 Scalar = str | int | float | bool | None
 Seconds = Annotated[float, Field(ge=0)]
+Megabytes = Annotated[float, Field(ge=0)]
 
 
 class TrialStatus(StrEnum):
@@ -64,7 +65,9 @@ class TrialRecord(PlainRecord):
     configuration as plain values; ``varied``: the fields the search chose, by dotted name. ``limits``: budgets as
     absolute amounts by resource. ``constraint_values``: of further constraints by name, satisfied when <= 0.
     ``kept``: ``(kept, total)`` channels per group. ``stage_seconds``: time spent in this trial per stage, with
-    the stages found finished in ``cached_stages``. Times are unix seconds.
+    the stages found finished in ``cached_stages``. ``stage_peak_memory_mb``, ``stage_peak_gpu_memory_mb``: the most
+    memory in use while a stage ran, in 10**6 bytes: resident size of its process, libraries included, and what was
+    allocated on the GPU; also of stages found finished. Times are unix seconds.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -83,7 +86,9 @@ class TrialRecord(PlainRecord):
     kept: dict[str, tuple[int, int]] = Field(default_factory=dict)
     stage_seconds: dict[str, Seconds] = Field(default_factory=dict)
     cached_stages: tuple[str, ...] = ()
-    peak_memory_mb: Annotated[float, Field(ge=0)] | None = None
+    peak_memory_mb: Megabytes | None = None
+    stage_peak_memory_mb: dict[str, Megabytes] = Field(default_factory=dict)
+    stage_peak_gpu_memory_mb: dict[str, Megabytes] = Field(default_factory=dict)
     started_at: float | None = None
     finished_at: float | None = None
     artifact_keys: dict[str, str] = Field(default_factory=dict)
@@ -225,6 +230,12 @@ def to_metrics(record: TrialRecord) -> dict[str, float]:
         }
     if record.test is not None:
         metrics |= {"test_accuracy": record.test.accuracy, "test_accuracy_dense": record.test.accuracy_dense}
+    for prefix, by_stage in (
+        ("stage_seconds", record.stage_seconds),
+        ("stage_peak_memory_mb", record.stage_peak_memory_mb),
+        ("stage_peak_gpu_memory_mb", record.stage_peak_gpu_memory_mb),
+    ):
+        metrics |= {f"{prefix}/{stage}": value for stage, value in by_stage.items()}
     return {name: float(value) for name, value in metrics.items() if value is not None}
 
 

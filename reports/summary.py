@@ -66,13 +66,18 @@ class ReasonCount:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageTotal:
-    """Time spent in one stage by all trials, its share of all time, and how often it ran or was found finished."""
+    """Time spent in one stage by all trials, its share of all time, and how often it ran or was found finished.
+
+    A stage that trials share and none of them ran has no seconds. ``peak_memory_mb``: the largest of all trials, of the
+    GPU where one was used; None if unknown.
+    """
 
     stage: str
     seconds: float
     share: float
     num_computed: int
     num_reused: int
+    peak_memory_mb: float | None
 
 
 def headline(front: StudyFront) -> str:
@@ -186,8 +191,9 @@ def reason_counts(records: Iterable[TrialRecord], status: TrialStatus) -> tuple[
 
 
 def stage_totals(study: StudyRecords) -> tuple[StageTotal, ...]:
-    """Return the time per stage over all trials, the longest first."""
+    """Return the time and the memory per stage over all trials, the longest first."""
     seconds: defaultdict[str, float] = defaultdict(float)
+    peaks: dict[str, float] = {}
     computed: Counter[str] = Counter()
     reused: Counter[str] = Counter()
     for record in study.records:
@@ -196,6 +202,9 @@ def stage_totals(study: StudyRecords) -> tuple[StageTotal, ...]:
         for stage, spent in record.stage_seconds.items():
             seconds[stage] += spent
             computed[stage] += stage not in cached
+        for stage, peak in {**record.stage_peak_memory_mb, **record.stage_peak_gpu_memory_mb}.items():
+            seconds[stage] += 0.0  # so that shared stages are listed as well
+            peaks[stage] = max(peak, peaks.get(stage, 0.0))
     total = sum(seconds.values()) or 1.0
     return tuple(
         StageTotal(
@@ -204,6 +213,7 @@ def stage_totals(study: StudyRecords) -> tuple[StageTotal, ...]:
             share=spent / total,
             num_computed=computed[stage],
             num_reused=reused[stage],
+            peak_memory_mb=peaks.get(stage),
         )
         for stage, spent in sorted(seconds.items(), key=lambda pair: -pair[1])
     )

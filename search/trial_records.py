@@ -96,6 +96,8 @@ def _complete_record(spec: SearchSpec, proposal: Proposal, outcome: ItemOutcome)
         },
         cached_stages=cached,
         peak_memory_mb=result["peak_memory_mb"],
+        stage_peak_memory_mb=dict(result["stage_peak_memory_mb"]),
+        stage_peak_gpu_memory_mb=dict(result["stage_peak_gpu_memory_mb"]),
         artifact_keys=dict(result["artifact_keys"]),
         started_at=outcome.started_at,
         finished_at=outcome.finished_at,

@@ -37,6 +37,7 @@ from pruning_core.channels.structures import (
 from pruning_core.channels.uniform_allocation import uniform_widths
 from pruning_core.channels.verification import verify_removal
 from pruning_core.channels.weight_gates import (
+    GatePlaces,
     full_selection,
     gate_map,
     gate_weights,
@@ -51,6 +52,7 @@ __all__ = [
     "ChannelUse",
     "Cost",
     "CostModel",
+    "GatePlaces",
     "Layout",
     "Role",
     "UntouchedLayer",

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from pruning_core.budgets import Resource
-from pruning_core.channels import CostModel, gate_map, gate_weights
+from pruning_core.channels import CostModel, GatePlaces
 from pruning_core.channels.structures import ChannelGraph
 from pruning_core.saliency import Explanation, SaliencySelector, explain
 from pruning_core.setting_types import Precision
@@ -48,14 +48,22 @@ def gated_forward(
         images_NCHW: Normalised images.
         classes_N: The class to explain, per image.
     """
-    overrides = gate_weights(problem.network, problem.graph, gates)
+    places = GatePlaces(problem.network, problem.graph, gates.keys())
+    return explain_gated(problem, places, places.join(gates), images_NCHW, classes_N)
+
+
+def explain_gated(
+    problem: SteeringProblem, places: GatePlaces, gates_C: Tensor, images_NCHW: Tensor, classes_N: Tensor
+) -> Explanation:
+    """Do what ``gated_forward`` does, with gates whose places are known already."""
+    overrides = places.gate_weights(gates_C)
     return explain(
         problem.network,
         problem.selector,
         images_NCHW,
         classes_N,
         forward=lambda shown_NCHW: functional_call(problem.network, overrides, (shown_NCHW,)),
-        see_map=lambda layer, map_NCHW: gate_map(map_NCHW, layer, problem.graph, gates),
+        see_map=lambda layer, map_NCHW: places.gate_map(map_NCHW, layer, gates_C),
         precision=problem.precision,
     )
 
@@ -80,4 +88,6 @@ def split_by_group(values_C: Tensor, graph: ChannelGraph) -> dict[str, Tensor]:
 
 def expected_widths(open_C: Tensor, graph: ChannelGraph) -> Tensor:
     """Return ``widths_G``, float64: the sum of open probabilities in each group, differentiable."""
-    return torch.stack([part.sum() for part in torch.split(open_C.double(), group_sizes(graph))])
+    sizes_G = torch.tensor(group_sizes(graph), device=open_C.device)
+    # unsafe: without a check of the lengths that would wait for the device
+    return torch.segment_reduce(open_C.double(), "sum", lengths=sizes_G, unsafe=True)

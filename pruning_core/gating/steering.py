@@ -104,7 +104,7 @@ def steer_gates(
         check_finite(loss, stage="gates", step=step)
         learner.update(loss)
         if step % max(1, gates.steps // _MAX_HISTORY) == 0:
-            history.append(terms)
+            history.append(terms.read())
         report(step + 1, gates.steps)
     with torch.no_grad():
         open_C = NOISES[gates.noise].open_probability(learner.logits(1.0)).cpu().double()

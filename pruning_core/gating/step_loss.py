@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pruning_core.budgets import Resource
+from pruning_core.channels import GatePlaces
 from pruning_core.config import GatesConfig, LossWeightsConfig
 from pruning_core.gating.budget_term import (
     BudgetTerm,
@@ -26,7 +27,7 @@ from pruning_core.gating.budget_term import (
     two_sided_term,
 )
 from pruning_core.gating.gate_noise import NOISES, harden, sample_gates
-from pruning_core.gating.gated_network import SteeringProblem, expected_widths, gated_forward, split_by_group
+from pruning_core.gating.gated_network import SteeringProblem, expected_widths, explain_gated
 from pruning_core.gating.steering_batches import SteeringBatch
 from pruning_core.saliency import Explanation, SaliencySelector, explanation_distance
 
@@ -41,6 +42,25 @@ class LossTerms:
     steering: float
     budget: float
     excess: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class StepTerms:
+    """The terms of one step while they are still on the device."""
+
+    task: Tensor
+    steering: Tensor
+    budget: Tensor
+    excess: Tensor
+
+    def read(self) -> LossTerms:
+        """Wait for the device and return the terms as numbers."""
+        return LossTerms(
+            task=self.task.item(),
+            steering=self.steering.item(),
+            budget=self.budget.item(),
+            excess=self.excess.item(),
+        )
 
 
 class StepLoss:
@@ -64,6 +84,7 @@ class StepLoss:
         generator: torch.Generator,
     ) -> None:
         self._problem = problem
+        self._places = GatePlaces(problem.network, problem.graph)
         self._gates = gates
         self._weights = weights
         self._noise = NOISES[gates.noise]
@@ -73,13 +94,12 @@ class StepLoss:
 
     def __call__(
         self, logits_C: Tensor, batch: SteeringBatch, temperature: float
-    ) -> tuple[Tensor, LossTerms]:
+    ) -> tuple[Tensor, StepTerms]:
         """Return the weighted loss, differentiable in the logits, and its terms."""
         gates_C = sample_gates(logits_C, self._noise, temperature, self._generator)
         if self._gates.hard_forward:
             gates_C = harden(gates_C)
-        gates = split_by_group(gates_C, self._problem.graph)
-        came = gated_forward(self._problem, gates, batch.images_NCHW, batch.classes_N)
+        came = explain_gated(self._problem, self._places, gates_C, batch.images_NCHW, batch.classes_N)
         task = self._task(came.logits_NC, batch)
         steering = self._steering(came, batch)
         cost = self._cost(logits_C, temperature)
@@ -87,8 +107,8 @@ class StepLoss:
         weights = self._weights
         total = weights.task * task + weights.steering * steering + weights.budget * budget
         excess = log_excess(cost, self._problem.limits).max()
-        return total, LossTerms(
-            task=task.item(), steering=steering.item(), budget=budget.item(), excess=excess.item()
+        return total, StepTerms(
+            task=task.detach(), steering=steering.detach(), budget=budget.detach(), excess=excess.detach()
         )
 
     def _task(self, logits_NC: Tensor, batch: SteeringBatch) -> Tensor:

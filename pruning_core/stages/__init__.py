@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pruning_core.stage_keys import RunPlan, StageNode, fields_read_by, plan_run
 from pruning_core.stages.artifact_store import Artifact, ArtifactStore
+from pruning_core.stages.explanation_fidelity import fidelity_of_run, study_dense_of_run
 from pruning_core.stages.finished_run import (
     evaluate_on_test,
     load_dense_network,
@@ -23,6 +24,7 @@ __all__ = [
     "StageNode",
     "StageOutcome",
     "evaluate_on_test",
+    "fidelity_of_run",
     "fields_read_by",
     "load_dense_network",
     "load_slim_network",
@@ -30,5 +32,6 @@ __all__ = [
     "preflight",
     "run_stage",
     "run_trial",
+    "study_dense_of_run",
     "slim_layout_of",
 ]

@@ -3,6 +3,7 @@
 Shape suffixes used in this file:
     N     images
     K, P  basis functions per mask, raw numbers per basis function
+    C, H, W  channels, height and width of a map
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pruning_core.channels.structures import ChannelGraph, ChannelSelection
+from pruning_core.channels.tap_scatter import scatter_map
 from pruning_core.data import iterate_batches
 from pruning_core.saliency import (
     SaliencySelector,
@@ -61,3 +64,21 @@ def explanations_kept(
     return ExplanationsKept(
         distance=torch.cat(distances).mean().item(), similarity=torch.cat(similarities).mean().item()
     )
+
+
+def at_dense_width(
+    selector: SaliencySelector, graph: ChannelGraph, selection: ChannelSelection
+) -> Callable[[str, Tensor], Tensor]:
+    """Return how the selector sees a slim network's maps: (tap's layer, slim map) to the map at the dense width.
+
+    Args:
+        selector: Its taps are among those of ``graph``.
+        graph: The dense network's groups.
+        selection: What the slim network kept.
+    """
+    width_of = {tap.layer: tap.num_channels for tap in selector.taps}
+
+    def see_map(layer: str, map_NCHW: Tensor) -> Tensor:
+        return scatter_map(map_NCHW, layer, width_of[layer], graph, selection)
+
+    return see_map

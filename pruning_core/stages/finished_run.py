@@ -29,7 +29,7 @@ def load_slim_network(
     Raises:
         StorageError: The run is not finished in this store.
     """
-    return load_fine_tuned(_context(config, data, store, device))
+    return load_fine_tuned(finished_context(config, data=data, store=store, device=device))
 
 
 def load_dense_network(
@@ -40,12 +40,14 @@ def load_dense_network(
     Raises:
         StorageError: Its stage is not finished in this store.
     """
-    return load_dense(_context(config, data, store, device))
+    return load_dense(finished_context(config, data=data, store=store, device=device))
 
 
 def slim_layout_of(config: PruningConfig, *, data: DataSplits, store: ArtifactStore) -> dict[str, object]:
     """Return the layout of a finished run's network: kept inputs and outputs per layer."""
-    layout: dict[str, object] = _context(config, data, store, "cpu").artifact("fine_tune").facts["layout"]
+    layout: dict[str, object] = (
+        finished_context(config, data=data, store=store).artifact("fine_tune").facts["layout"]
+    )
     return layout
 
 
@@ -57,7 +59,7 @@ def evaluate_on_test(
     Raises:
         StorageError: The run is not finished in this store.
     """
-    context = _context(config, data, store, device)
+    context = finished_context(config, data=data, store=store, device=device)
     slim = _kept_score("fine_tune", context, lambda: load_fine_tuned(context))
     dense = _kept_score("dense", context, lambda: load_dense(context))
     return slim, dense
@@ -76,7 +78,10 @@ def _kept_score(stage: str, context: StageContext, load: Callable[[], nn.Module]
     return score
 
 
-def _context(config: PruningConfig, data: DataSplits, store: ArtifactStore, device: str) -> StageContext:
+def finished_context(
+    config: PruningConfig, *, data: DataSplits, store: ArtifactStore, device: str = "cpu"
+) -> StageContext:
+    """Return what reads the artifacts of a run whose stages are finished."""
     return StageContext(
         config=config,
         plan=plan_run(config, data.fingerprint),

@@ -25,7 +25,6 @@ from pruning_core.channels import (
     verify_removal,
 )
 from pruning_core.channels.structures import ChannelGraph, ChannelSelection
-from pruning_core.channels.tap_scatter import scatter_map
 from pruning_core.config import ImportanceConfig
 from pruning_core.importance import ImportanceContext
 from pruning_core.reconstruction import reconstruct_consumers
@@ -33,9 +32,9 @@ from pruning_core.saliency import SaliencySelector, explain
 from pruning_core.stages.artifact_store import Artifact, network_tensors
 from pruning_core.stages.context import StageContext
 from pruning_core.stages.dense import load_dense, new_dense_network
-from pruning_core.stages.explanation_scores import explanations_kept
+from pruning_core.stages.explanation_scores import at_dense_width, explanations_kept
 from pruning_core.stages.saliency import load_selector
-from pruning_core.training import evaluate, reestimate_batch_norm, train_classifier
+from pruning_core.training import eval_mode, evaluate, reestimate_batch_norm, train_classifier
 
 _NUM_PROOF_IMAGES = 8
 
@@ -171,16 +170,11 @@ def _slim_explanations(
     """Compare the slim network's explanations of validation images with the dense one's."""
     if selector is None:
         return {"explanation_distance": None, "explanation_similarity": None}
-    width_of = {tap.layer: tap.num_channels for tap in selector.taps}
+    see_map = at_dense_width(selector, graph, selection)
 
     def explain_slim(images_NCHW: Tensor, classes_N: Tensor) -> Tensor:
-        return explain(
-            slim,
-            selector,
-            images_NCHW,
-            classes_N,
-            see_map=lambda layer, map_NCHW: scatter_map(map_NCHW, layer, width_of[layer], graph, selection),
-        ).raw_NKP
+        return explain(slim, selector, images_NCHW, classes_N, see_map=see_map).raw_NKP
 
-    kept = explanations_kept(context, dense, selector, explain_slim)
+    with eval_mode(slim):  # training leaves it in training mode, where normalisation is by the batch
+        kept = explanations_kept(context, dense, selector, explain_slim)
     return {"explanation_distance": kept.distance, "explanation_similarity": kept.similarity}

@@ -15,8 +15,10 @@ class RunResult:
     compare the slim network's explanations with the dense one's on validation images; None for methods without
     explanations. ``kept``: per group (kept, dense) channels. ``stage_seconds``: what each stage cost when it ran,
     also if this run found it finished (``cached_stages``). ``limits``: largest amounts allowed, by resource, latency in
-    milliseconds as everywhere here. Activation memory (bytes), latency and block MACs are None without a budget of
-    them.
+    milliseconds as everywhere here. ``stage_peak_memory_mb``, ``stage_peak_gpu_memory_mb``: largest resident size of
+    the process and largest allocation on the GPU while each stage ran (``PeakMemory``), where known;
+    ``peak_memory_mb``: largest resident size of the stages that ran here. Activation memory (bytes), latency and block
+    MACs are None without a budget of them.
     """
 
     trial_key: str
@@ -38,6 +40,8 @@ class RunResult:
     cached_stages: tuple[str, ...]
     artifact_keys: Mapping[str, str]
     peak_memory_mb: float
+    stage_peak_memory_mb: Mapping[str, float]
+    stage_peak_gpu_memory_mb: Mapping[str, float]
     activation_memory: int | None = None
     dense_activation_memory: int | None = None
     latency_ms: float | None = None

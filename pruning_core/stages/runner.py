@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pruning_core.config import PruningConfig
 from pruning_core.data import DataSplits
@@ -20,6 +19,7 @@ from pruning_core.stages.artifact_store import Artifact, ArtifactStore
 from pruning_core.stages.context import StageContext
 from pruning_core.stages.dense import build_dense
 from pruning_core.stages.importance import build_importance, build_sensitivity
+from pruning_core.stages.peak_memory import measure_peak_memory, process_peak_mb
 from pruning_core.stages.recovery import build_fine_tuned
 from pruning_core.stages.run_result import RunResult
 from pruning_core.stages.saliency import build_explanations, build_predictor, build_trained_selector
@@ -43,11 +43,16 @@ DATA_PARALLEL_STAGES = frozenset({"dense", "predictor", "selector", "fine_tune"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageOutcome:
-    """A finished stage. ``seconds``: what it cost when it ran; ``was_cached``: it had run before."""
+    """A finished stage. ``seconds`` and peaks: what it cost when it ran; ``was_cached``: it had run before.
+
+    The peaks, in 10**6 bytes, are those of ``PeakMemory``; None also in artifacts made before they were kept.
+    """
 
     key: str
     seconds: float
     was_cached: bool
+    peak_memory_mb: float | None = None
+    peak_gpu_memory_mb: float | None = None
 
 
 def run_stage(
@@ -118,7 +123,11 @@ def assemble_result(plan: RunPlan, outcomes: dict[str, StageOutcome], store: Art
         stage_seconds={name: outcome.seconds for name, outcome in outcomes.items()},
         cached_stages=tuple(name for name, outcome in outcomes.items() if outcome.was_cached),
         artifact_keys={name: outcome.key for name, outcome in outcomes.items()},
-        peak_memory_mb=peak_memory_mb(),
+        stage_peak_memory_mb=_known({name: outcome.peak_memory_mb for name, outcome in outcomes.items()}),
+        stage_peak_gpu_memory_mb=_known(
+            {name: outcome.peak_gpu_memory_mb for name, outcome in outcomes.items()}
+        ),
+        peak_memory_mb=_run_peak_mb(outcomes.values()),
         activation_memory=facts.get("activation_memory"),
         dense_activation_memory=facts.get("dense_activation_memory"),
         latency_ms=facts.get("latency_ms"),
@@ -128,10 +137,14 @@ def assemble_result(plan: RunPlan, outcomes: dict[str, StageOutcome], store: Art
     )
 
 
-def peak_memory_mb() -> float:
-    """Return the largest resident size of this process so far, in 10**6 bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+def _run_peak_mb(outcomes: Iterable[StageOutcome]) -> float:
+    """Return the largest peak of the stages that ran here; of the process now, if none did."""
+    ran = (outcome.peak_memory_mb for outcome in outcomes if not outcome.was_cached)
+    return max((peak for peak in ran if peak is not None), default=process_peak_mb())
+
+
+def _known(peaks: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: peak for name, peak in peaks.items() if peak is not None}
 
 
 def _check_shares(plan: RunPlan, config: PruningConfig, data: DataSplits, processes: Processes) -> None:
@@ -180,7 +193,7 @@ def _run(name: str, context: StageContext) -> StageOutcome:
             f"the results folder {context.store.root} must be one that all processes see, but process "
             f"{processes.rank} does not find artifact {key} there"
         )
-    return StageOutcome(key=key, seconds=found.facts["seconds"], was_cached=was_cached)
+    return _outcome(key, found.facts, was_cached=was_cached)
 
 
 def _build(name: str, context: StageContext) -> None:
@@ -189,10 +202,26 @@ def _build(name: str, context: StageContext) -> None:
     if not (is_shared_work or context.processes.is_first):
         return
     started = time.perf_counter()
-    artifact = STAGE_FUNCTIONS[name](context if is_shared_work else replace(context, processes=ALONE))
-    seconds = time.perf_counter() - started
+    with measure_peak_memory(context.device) as peak:
+        artifact = STAGE_FUNCTIONS[name](context if is_shared_work else replace(context, processes=ALONE))
+    facts = {
+        **artifact.facts,
+        "stage": name,
+        "seconds": time.perf_counter() - started,
+        "peak_memory_mb": peak.resident_mb,
+        "peak_gpu_memory_mb": peak.gpu_mb,
+    }
+    if "precision" in STAGES[name].reads:
+        facts["precision"] = precision_used(context.config.precision, context.device)
     if context.processes.is_first:
-        facts = {**artifact.facts, "stage": name, "seconds": seconds}
-        if "precision" in STAGES[name].reads:
-            facts["precision"] = precision_used(context.config.precision, context.device)
         context.store.put(context.plan.key_of(name), Artifact(tensors=artifact.tensors, facts=facts))
+
+
+def _outcome(key: str, facts: Mapping[str, Any], *, was_cached: bool) -> StageOutcome:
+    return StageOutcome(
+        key=key,
+        seconds=facts["seconds"],
+        was_cached=was_cached,
+        peak_memory_mb=facts.get("peak_memory_mb"),
+        peak_gpu_memory_mb=facts.get("peak_gpu_memory_mb"),
+    )

@@ -63,10 +63,11 @@ def test_reports_load_no_network_library_and_no_cluster(module: str) -> None:
     }
 
 
-def test_the_core_can_be_used_without_the_orchestrator() -> None:
-    loaded = loaded_by("import pruning_core.stages")
+@pytest.mark.parametrize("module", ["pruning_core.stages", "benchmarks.speed"])
+def test_the_core_can_be_used_and_timed_without_the_orchestrator(module: str) -> None:
+    loaded = loaded_by(f"import {module}")
     assert "torch" in loaded
-    assert not loaded & {"ray", "optuna", "mlflow", "pandas", "plotly", "typer"}
+    assert not loaded & {"ray", "optuna", "mlflow", "pandas", "plotly", "typer", "captum"}
 
 
 @pytest.mark.parametrize("command", ["check", "plan", "launch"])

@@ -11,6 +11,7 @@ from torch.func import functional_call
 
 from pruning_core.channels import (
     ChannelGraph,
+    GatePlaces,
     Role,
     find_channel_groups,
     full_selection,
@@ -105,6 +106,20 @@ def test_gates_multiply_each_consumer_along_its_inputs() -> None:
     scale_C = torch.cat([gates["left"], gates["right"]])
     assert overrides.keys() == {"head.weight"}
     torch.testing.assert_close(overrides["head.weight"], network.get_parameter("head.weight") * scale_C)
+
+
+def test_places_found_once_serve_other_gates_and_weights_that_have_moved() -> None:
+    network, graph = copy.deepcopy(network_named("cifar_resnet8")), graph_of("cifar_resnet8", "all")
+    places = GatePlaces(network, graph)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(2):
+        gates = {group.name: torch.rand(group.num_channels, generator=generator) for group in graph.groups}
+        came, wanted = places.gate_weights(places.join(gates)), gate_weights(network, graph, gates)
+        assert came.keys() == wanted.keys()
+        assert all(torch.equal(came[name], wanted[name]) for name in wanted)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(1)
 
 
 def test_groups_without_gates_are_open() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
 
 def measured(result: RunResult) -> dict[str, Any]:
     plain = result.to_plain()
-    for name in ("stage_seconds", "cached_stages", "peak_memory_mb"):
+    for name in ("stage_seconds", "cached_stages", "peak_memory_mb", "stage_peak_memory_mb"):
         del plain[name]
     return plain
 
@@ -193,6 +194,29 @@ def test_a_finished_run_is_not_run_again(tiny_data: DataSplits, store: ArtifactS
     assert again.cached_stages == tuple(STAGES_OF_METHOD[config.method])
     assert "steer" not in first.cached_stages
     assert again.stage_seconds == first.stage_seconds
+    assert measured(again) == measured(first)
+
+
+def test_every_stage_tells_its_peak_memory(tiny_data: DataSplits, store: ArtifactStore) -> None:
+    result = run_trial(quick(), data=tiny_data, store=store)
+    assert set(result.stage_peak_memory_mb) == set(result.stage_seconds)
+    assert min(result.stage_peak_memory_mb.values()) > 50  # what Python and torch alone take
+    assert result.stage_peak_gpu_memory_mb == {}
+    assert result.peak_memory_mb > 50
+
+
+def test_artifacts_from_before_peak_memory_was_kept_are_still_used(
+    tiny_data: DataSplits, tmp_path: Path
+) -> None:
+    store, config = ArtifactStore(tmp_path), quick(method=MethodName.L1)
+    first = run_trial(config, data=tiny_data, store=store)
+    for path in tmp_path.rglob("facts.json"):
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        del facts["peak_memory_mb"], facts["peak_gpu_memory_mb"]
+        path.write_text(json.dumps(facts), encoding="utf-8")
+    again = run_trial(config, data=tiny_data, store=store)
+    assert again.cached_stages == tuple(first.stage_seconds)
+    assert again.stage_peak_memory_mb == {}
     assert measured(again) == measured(first)
 
 

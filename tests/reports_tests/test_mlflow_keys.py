@@ -37,6 +37,24 @@ def test_unmeasured_values_are_left_out_of_the_metrics() -> None:
     assert "latency_ms" not in to_metrics(make_record(0))
 
 
+def test_what_each_stage_took_is_a_metric_of_its_own() -> None:
+    record = make_record(0).model_copy(
+        update={
+            "stage_seconds": {"steer": 2.5},
+            "stage_peak_memory_mb": {"steer": 812.5, "selector": 640.0},
+            "stage_peak_gpu_memory_mb": {"steer": 90.0},
+        }
+    )
+    metrics = to_metrics(record)
+    assert {name: value for name, value in metrics.items() if name.startswith("stage_")} == {
+        "stage_seconds/steer": 2.5,
+        "stage_peak_memory_mb/steer": 812.5,
+        "stage_peak_memory_mb/selector": 640.0,
+        "stage_peak_gpu_memory_mb/steer": 90.0,
+    }
+    assert through_mlflow(record) == record
+
+
 def test_params_hold_the_varied_fields_only() -> None:
     record = make_record(0).model_copy(
         update={

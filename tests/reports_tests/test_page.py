@@ -186,6 +186,21 @@ def test_markup_in_names_and_values_is_shown_not_run() -> None:
         json.loads(script)
 
 
+def test_the_stage_table_shows_memory_only_where_it_was_measured() -> None:
+    measured = make_record(0).model_copy(
+        update={
+            "stage_seconds": {"steer": 2.0},
+            "cached_stages": ("dense",),
+            "stage_peak_memory_mb": {"steer": 812.5, "dense": 2345.6},
+        }
+    )
+    page = render_page(study_of([measured]))
+    assert "Peak memory</th>" in page
+    assert "<td>812MB</td>" in page
+    assert "<td>shared</td><td></td><td>0</td><td>1</td><td>2.35GB</td>" in page
+    assert "Peak memory</th>" not in render_page(make_study(2))
+
+
 def test_columns_appear_only_where_something_was_measured() -> None:
     plain = study_of([record_with(0, 0.9, 500_000, 50_000)])
     tested = study_of(

@@ -51,6 +51,13 @@ def test_values_that_are_no_numbers_are_refused(value: float) -> None:
         TrialRecord.model_validate(plain(make_record(0), stage_seconds={"gates": value}))
 
 
+def test_a_record_from_before_stage_memory_was_kept_still_loads() -> None:
+    old = plain(make_record(0))
+    del old["stage_peak_memory_mb"], old["stage_peak_gpu_memory_mb"]
+    record = TrialRecord.model_validate(old)
+    assert (record.stage_peak_memory_mb, record.stage_peak_gpu_memory_mb) == ({}, {})
+
+
 def test_another_schema_version_is_refused() -> None:
     with pytest.raises(ValidationError, match="must have schema version 1, but trial 0 has 2"):
         TrialRecord.model_validate(plain(make_record(0), schema_version=2))

@@ -96,6 +96,32 @@ def test_stage_totals_add_up_and_count_reuse() -> None:
     assert stage_totals(make_study(0)) == ()
 
 
+def test_stage_totals_tell_the_largest_peak_also_of_stages_that_only_others_ran() -> None:
+    peaks = ({"steer": 900.0, "dense": 700.0}, {"steer": 1200.0})
+    records = [
+        make_record(number).model_copy(
+            update={"stage_seconds": {"steer": 2.0}, "cached_stages": (), "stage_peak_memory_mb": peak}
+        )
+        for number, peak in enumerate(peaks)
+    ]
+    steer, dense = stage_totals(study_of(records))
+    assert (steer.stage, steer.seconds, steer.peak_memory_mb) == ("steer", 4.0, 1200.0)
+    assert (dense.stage, dense.seconds, dense.num_computed, dense.peak_memory_mb) == ("dense", 0.0, 0, 700.0)
+    assert stage_totals(make_study(2))[0].peak_memory_mb is None
+
+
+def test_the_peak_of_a_stage_on_a_gpu_is_the_gpu_s() -> None:
+    record = make_record(0).model_copy(
+        update={
+            "stage_seconds": {"steer": 2.0},
+            "stage_peak_memory_mb": {"steer": 3000.0},
+            "stage_peak_gpu_memory_mb": {"steer": 500.0},
+        }
+    )
+    (steer, *_) = stage_totals(study_of([record]))
+    assert steer.peak_memory_mb == 500.0
+
+
 def test_uncertainty_is_the_widest_interval_of_the_front() -> None:
     front = find_front(study_of([record_with(0, 0.5, 200_000, 1), record_with(1, 0.9, 800_000, 2)]))
     assert uncertainty(front) == pytest.approx(0.031, abs=1e-3)

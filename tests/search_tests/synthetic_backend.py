@@ -113,6 +113,8 @@ class SyntheticBackend:
             "cached_stages": ["dense", "predictor", "selector", *(["steer"] if was_finished else [])],
             "artifact_keys": {"fine_tune": plan.trial_key},
             "peak_memory_mb": 100.0,
+            "stage_peak_memory_mb": {"dense": 90.0, "steer": 100.0},
+            "stage_peak_gpu_memory_mb": {},
         }
 
     def _misbehave(self, config: PruningConfig, key: str) -> None:

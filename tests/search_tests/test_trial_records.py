@@ -51,6 +51,7 @@ def test_a_complete_record_holds_what_the_worker_found(tmp_path: Path) -> None:
     assert record.kept == {"conv1": (6, 16)}
     assert record.constraint_values == pytest.approx({"params": 0.1, "macs": -0.1})
     assert (record.started_at, record.finished_at) == (10.0, 12.5)
+    assert record.stage_peak_memory_mb == {"dense": 90.0, "steer": 100.0}  # of shared stages as well
 
 
 def test_time_in_shared_stages_that_were_there_is_not_the_trial_s(tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_a_value_that_is_not_valid_is_named(tmp_path: Path, name: str, value: ob
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["limits", "macs", "stage_seconds", "trial_key"])
+@pytest.mark.parametrize("name", ["limits", "macs", "stage_seconds", "stage_peak_memory_mb", "trial_key"])
 def test_a_value_that_is_missing_is_named(tmp_path: Path, name: str) -> None:
     spec = make_spec()
     proposal, result = propose(tmp_path, spec)
