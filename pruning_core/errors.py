@@ -7,7 +7,8 @@ PrunefrontError                what must hold, what came, what to do: one line, 
 |-- UnsupportedNetworkError    a layer whose channels cannot be removed safely
 |-- InfeasibleBudgetsError     below what the narrowest network reaches
 |-- StorageError               a full disk, a folder from another version
-`-- NonFiniteLossError         training diverged; raised before the optimiser step
+|-- NonFiniteLossError         training diverged; raised before the optimiser step
+`-- LostProcessError           another process of the same run failed or ended
 """
 
 from __future__ import annotations
@@ -43,3 +44,7 @@ class StorageError(PrunefrontError):
 
 class NonFiniteLossError(PrunefrontError):
     """A loss became NaN or infinite; no weight was updated with it."""
+
+
+class LostProcessError(PrunefrontError):
+    """Another process of the same run failed or ended; the text says what is known of it."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pruning_core.errors import InvalidSettingsError
-from search.yaml_text import parse_value
+from pruning_core.yaml_text import parse_value
 from spaces import Range, field_names
 
 __all__ = ["apply_overrides"]

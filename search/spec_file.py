@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 from pruning_core.config import describe_problem
 from pruning_core.errors import InvalidSettingsError
 from pruning_core.user_functions import is_user_function
+from pruning_core.yaml_text import YamlMapping, parse_yaml
 from search.overrides import apply_overrides
-from search.yaml_text import YamlMapping, parse_yaml
 from spaces import Range
 from spaces.fields import nearest_names
 

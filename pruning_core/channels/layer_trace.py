@@ -14,6 +14,7 @@ from pruning_core.channels.layer_shapes import layer_shape
 from pruning_core.errors import UnsupportedNetworkError
 
 EXAMPLE_SEED = 0
+_UNSTEADY = 1e-2  # relative difference of logits; rounding is far below, dropout far above
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,8 +30,19 @@ class LayerTrace:
 
 
 def evaluation_copy(network: nn.Module) -> nn.Module:
-    """Return a copy on the CPU in evaluation mode that works out of place and whose parameters take gradients."""
-    duplicate = copy.deepcopy(network).cpu().eval().requires_grad_(requires_grad=True)
+    """Return a copy on the CPU in evaluation mode that works out of place and whose parameters take gradients.
+
+    Raises:
+        UnsupportedNetworkError: The network cannot be copied.
+    """
+    try:
+        duplicate = copy.deepcopy(network)
+    except RuntimeError as error:  # torch refuses to copy what is no parameter and has a gradient
+        raise UnsupportedNetworkError(
+            f"the network must be one that can be copied, but: {_first_line(error)}; weights that are computed from "
+            "others must be parametrizations (torch.nn.utils.parametrizations)"
+        ) from error
+    duplicate.cpu().eval().requires_grad_(requires_grad=True)
     for module in duplicate.modules():
         if getattr(module, "inplace", False) is True:
             module.inplace = False  # type: ignore[assignment] # activations and dropout carry the flag
@@ -50,20 +62,17 @@ def trace_layers(duplicate: nn.Module, input_shape: tuple[int, int, int]) -> Lay
 
     Raises:
         UnsupportedNetworkError: The network cannot run on such images, a linear layer works on tokens (attention),
-            a layer is never used, or the layers that run depend on the image.
+            a layer is never used, or the layers that run or the answer depend on anything but the image.
     """
     images_NCHW = example_images(duplicate, input_shape, num_images=1)
-    trace, other = _Run(), _Run()
-    trace.watch(duplicate, images_NCHW, input_shape)
+    trace, negated, pair = _Run(), _Run(), _Run()
+    logits_NC = trace.watch(duplicate, images_NCHW, input_shape)
     _refuse_unused_layers(duplicate, trace.calls)
-    other.watch(duplicate, -images_NCHW, input_shape)
-    differing = [name for name in trace.calls | other.calls if trace.calls[name] != other.calls[name]]
-    if differing:
-        name = differing[0]
-        raise UnsupportedNetworkError(
-            f"the same layers must run for every image, but {name!r} ran {_times(trace.calls[name])} for one and "
-            f"{_times(other.calls[name])} for another; write the network without branches on values"
-        )
+    negated.watch(duplicate, -images_NCHW, input_shape)
+    _refuse_other_calls(trace.calls, negated.calls, "another image", "values")
+    pair_logits_NC = pair.watch(duplicate, images_NCHW.repeat(2, 1, 1, 1), input_shape)
+    _refuse_other_calls(trace.calls, pair.calls, "two images", "the number of images")
+    _refuse_unsteady(logits_NC, pair_logits_NC)
     repeated = {name for name, count in trace.calls.items() if count > 1}
     return LayerTrace(
         places=dict(trace.places), repeated=frozenset(repeated | _layers_sharing_parameters(duplicate))
@@ -77,7 +86,7 @@ class _Run:
         self.places: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
 
-    def watch(self, network: nn.Module, images_NCHW: Tensor, input_shape: tuple[int, int, int]) -> None:
+    def watch(self, network: nn.Module, images_NCHW: Tensor, input_shape: tuple[int, int, int]) -> Tensor:
         handles = [
             module.register_forward_hook(
                 lambda module, _args, output, name=name: self._record(name, module, output)
@@ -103,6 +112,13 @@ class _Run:
                 f"the network must return its logits as one tensor when it is evaluated, but returned a "
                 f"{type(output).__name__}; wrap it so that it does"
             )
+        if output.ndim != 2:
+            raise UnsupportedNetworkError(
+                f"the network must return one row of logits per image, but returned a tensor of shape "
+                f"{tuple(output.shape)} for {len(images_NCHW)} image; end it with pooling, "
+                "flatten(1) (not squeeze) and a linear layer"
+            )
+        return output
 
     def _record(self, name: str, module: nn.Module, output: Tensor) -> None:
         on_features = isinstance(module, nn.Linear)
@@ -122,6 +138,26 @@ def _refuse_unused_layers(duplicate: nn.Module, calls: Mapping[str, int]) -> Non
                 f"every layer must be used when the network is evaluated, but {name!r} is not; build the network "
                 "without it (auxiliary classifiers: aux_logits=False)"
             )
+
+
+def _refuse_other_calls(calls: Counter[str], others: Counter[str], other: str, branches_on: str) -> None:
+    differing = [name for name in calls | others if calls[name] != others[name]]
+    if differing:
+        name = differing[0]
+        raise UnsupportedNetworkError(
+            f"the same layers must run for every image, but {name!r} ran {_times(calls[name])} for one and "
+            f"{_times(others[name])} for {other}; write the network without branches on {branches_on}"
+        )
+
+
+def _refuse_unsteady(logits_NC: Tensor, pair_logits_NC: Tensor) -> None:
+    """Refuse a network that answers one image otherwise when it is asked again, twice in one batch."""
+    difference = (logits_NC.repeat(2, 1) - pair_logits_NC).abs().max()
+    if difference > _UNSTEADY * logits_NC.abs().max():
+        raise UnsupportedNetworkError(
+            "the network must answer an image the same way every time and in every batch when it is evaluated, but "
+            "its logits differ; turn off dropout and noise in evaluation mode"
+        )
 
 
 def _layers_sharing_parameters(duplicate: nn.Module) -> set[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -35,9 +36,9 @@ class LabelledImages(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False, weakref_slot=True)
 class ImageTensor:
-    """Images that lie in memory as one uint8 tensor."""
+    """Images that lie in memory as one uint8 tensor, which never changes."""
 
     images_NCHW: Tensor
     labels_N: Tensor
@@ -112,10 +113,8 @@ class Normalisation:
 
     def apply(self, images_NCHW: Tensor) -> Tensor:
         """Turn uint8 pixels into network input: float32 in channels-last memory order."""
-        device = images_NCHW.device
-        std_C11 = torch.tensor(self.std, device=device).view(-1, 1, 1)
-        mean_C11 = torch.tensor(self.mean, device=device).view(-1, 1, 1)
-        scaled_NCHW = torch.addcmul(-mean_C11 / std_C11, images_NCHW.float(), 1 / (255 * std_C11))
+        shift_C11, scale_C11 = _shift_and_scale(self, images_NCHW.device)
+        scaled_NCHW = torch.addcmul(shift_C11, images_NCHW.float(), scale_C11)
         return scaled_NCHW.contiguous(memory_format=torch.channels_last)
 
     def to_plain(self) -> dict[str, list[float]]:
@@ -126,6 +125,14 @@ class Normalisation:
     def from_plain(cls, values: Mapping[str, Sequence[float]]) -> Normalisation:
         """Read what ``to_plain`` wrote."""
         return cls(mean=tuple(map(float, values["mean"])), std=tuple(map(float, values["std"])))
+
+
+@lru_cache(maxsize=16)
+def _shift_and_scale(normalisation: Normalisation, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return what is added to and multiplied with pixels, on their device; kept, because every batch needs it."""
+    std_C11 = torch.tensor(normalisation.std, device=device).view(-1, 1, 1)
+    mean_C11 = torch.tensor(normalisation.mean, device=device).view(-1, 1, 1)
+    return -mean_C11 / std_C11, 1 / (255 * std_C11)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -119,7 +119,7 @@ def stream_reads(
     def hook_for(layer_observers: Sequence[ReadObserver]) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
             for observer in layer_observers:
-                observer.observe(_as_maps(module, args[0]), moment.labels_N, moment.first_image)
+                observer.observe(as_maps(module, args[0]), moment.labels_N, moment.first_image)
 
         return hook
 
@@ -158,7 +158,7 @@ def channel_responses(inputs: Tensor, positions_CS: Tensor) -> Tensor:
     return picked.reshape(len(inputs), num_channels, 1, height, num_positions // height)
 
 
-def _as_maps(layer: nn.Module, inputs: Tensor) -> Tensor:
+def as_maps(layer: nn.Module, inputs: Tensor) -> Tensor:
     """Put channels second: a linear layer on maps (as in ConvNeXt) reads them last."""
     return inputs.movedim(-1, 1) if isinstance(layer, nn.Linear) else inputs
 

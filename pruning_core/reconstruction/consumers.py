@@ -28,7 +28,7 @@ from pruning_core.channels.structures import ChannelSelection
 from pruning_core.data import iterate_batches
 from pruning_core.importance.patches import PatchSampler, Window
 from pruning_core.importance.protocols import ImportanceContext
-from pruning_core.importance.read_points import BATCH_SIZE, calibration_images, find_read_points
+from pruning_core.importance.read_points import BATCH_SIZE, as_maps, calibration_images, find_read_points
 from pruning_core.reconstruction.least_squares import ResidualStatistics
 from pruning_core.training import reestimate_batch_norm
 
@@ -100,9 +100,9 @@ class _Capture:
         self.inputs = torch.empty(0)
         self.outputs = torch.empty(0)
 
-    def hook(self, _module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
-        """Look at one pass; a forward hook."""
-        self.inputs, self.outputs = args[0], output
+    def hook(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        """Look at one pass; a forward hook. Channels come second, as those of convolutions do."""
+        self.inputs, self.outputs = as_maps(module, args[0]), as_maps(module, output)
 
 
 def _measure(

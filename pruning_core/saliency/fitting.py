@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pruning_core.config import PredictorConfig, SelectorConfig
 from pruning_core.data import Batch, DataSplits, iterate_batches
+from pruning_core.distributed.processes import ALONE, Processes
 from pruning_core.progress import StepReport
 from pruning_core.training import check_finite
 
@@ -23,6 +24,7 @@ def fit(
     seed: int,
     stage: str,
     report: StepReport,
+    processes: Processes = ALONE,
 ) -> None:
     """Minimise a loss over the training images with Adam, in place; the weights of the last step stay.
 
@@ -37,8 +39,11 @@ def fit(
         seed: Of order, augmentation and dropout.
         stage: Named in the error and nowhere else.
         report: Told of every step as (done, total).
+        processes: Learn together, each from its equal share of every batch. Batch normalisation sees each process's
+            share alone; the running statistics are the first one's.
 
     Raises:
+        InvalidSettingsError: Batches do not divide between the processes.
         NonFiniteLossError: The loss became NaN or infinite; no weight was updated with it.
     """
     device = next(network.parameters()).device
@@ -51,7 +56,7 @@ def fit(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, num_steps)
     order = torch.Generator().manual_seed(seed)
     step = 0
-    with seeded_globally(seed, device):
+    with seeded_globally(seed + processes.rank, device):
         for _ in range(settings.epochs):
             for batch in iterate_batches(
                 data.train,
@@ -61,15 +66,18 @@ def fit(
                 generator=order,
                 augmentation=data.augmentation,
                 drop_last=drop_last,
+                processes=processes,
             ):
                 loss = loss_of(batch)
-                check_finite(loss, stage=stage, step=step)
+                check_finite(processes.mean(loss), stage=stage, step=step)
                 optimiser.zero_grad(set_to_none=True)
                 torch.autograd.backward(loss)
+                processes.average_gradients(network)
                 optimiser.step()
                 schedule.step()
                 step += 1
                 report(step, num_steps)
+    processes.share_buffers(network)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pruning_core.config import SaliencyConfig
 from pruning_core.data import Batch, DataSplits
+from pruning_core.distributed.processes import ALONE, Processes
 from pruning_core.errors import UnsupportedNetworkError
 from pruning_core.precision import run_in
 from pruning_core.progress import StepReport, report_no_step
@@ -36,6 +37,7 @@ def train_predictor(
     device: str = "cpu",
     precision: Precision = "float32",
     report: StepReport = report_no_step,
+    processes: Processes = ALONE,
 ) -> nn.Module:
     """Train a copy of the dense network to keep its output when it sees randomly masked images only.
 
@@ -50,6 +52,7 @@ def train_predictor(
         device: Where to train.
         precision: Of passes through the networks.
         report: Told of every step as (done, total).
+        processes: Train together (see ``fit``); each draws masks of its own.
 
     Returns:
         The predictor of the last step, in evaluation mode.
@@ -62,7 +65,7 @@ def train_predictor(
     warm_start = settings.predictor.warm_start
     student = (copy.deepcopy(dense) if warm_start else reinitialised_copy(dense, settings.seed)).to(device)
     in_channels_last(student).train().requires_grad_(requires_grad=True)
-    noise = torch.Generator().manual_seed(settings.seed)
+    noise = torch.Generator().manual_seed(settings.seed + processes.rank)
 
     def loss_of(batch: Batch) -> Tensor:
         mask_NHW = sample_training_masks(len(batch.images_NCHW), data.image_size, settings, noise)
@@ -71,7 +74,16 @@ def train_predictor(
         masked_NCHW = batch.images_NCHW * mask_NHW.to(batch.images_NCHW.device).unsqueeze(1)
         return prediction_divergence(teacher_logits_NC, run_in(precision, student, masked_NCHW))
 
-    fit(student, loss_of, data, settings.predictor, seed=settings.seed, stage="predictor", report=report)
+    fit(
+        student,
+        loss_of,
+        data,
+        settings.predictor,
+        seed=settings.seed,
+        stage="predictor",
+        report=report,
+        processes=processes,
+    )
     return student.eval()
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from pruning_core.config import SaliencyConfig
 from pruning_core.data import Batch, DataSplits, iterate_batches
+from pruning_core.distributed.processes import ALONE, Processes
 from pruning_core.errors import InvalidSettingsError
 from pruning_core.precision import run_in
 from pruning_core.progress import StepReport, report_no_step
@@ -40,6 +41,7 @@ def train_selector(
     device: str = "cpu",
     precision: Precision = "float32",
     report: StepReport = report_no_step,
+    processes: Processes = ALONE,
 ) -> SaliencySelector:
     """Train a selector on a frozen dense network and a frozen predictor; no labels are used.
 
@@ -51,6 +53,7 @@ def train_selector(
         device: Where to train.
         precision: Of passes through the networks.
         report: Told of every step as (done, total).
+        processes: Train together (see ``fit``); each draws masks of its own.
 
     Returns:
         The selector of the last step, in evaluation mode.
@@ -65,14 +68,23 @@ def train_selector(
     )
     selector.train()
     dense, predictor = frozen_copy(dense, device), frozen_copy(predictor, device)
-    noise = torch.Generator().manual_seed(settings.seed)
+    noise = torch.Generator().manual_seed(settings.seed + processes.rank)
 
     def loss_of(batch: Batch) -> Tensor:
         return selector_loss_of(
             selector, dense, predictor, batch.images_NCHW, settings, noise, precision
         ).total
 
-    fit(selector, loss_of, data, settings.selector, seed=settings.seed, stage="selector", report=report)
+    fit(
+        selector,
+        loss_of,
+        data,
+        settings.selector,
+        seed=settings.seed,
+        stage="selector",
+        report=report,
+        processes=processes,
+    )
     _refuse_empty_masks(selector.eval(), dense, data, settings)
     return selector
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pruning_core.config import PruningConfig
 from pruning_core.data import DataSplits
+from pruning_core.distributed.processes import ALONE, Processes
 from pruning_core.errors import StorageError
 from pruning_core.progress import StepReport
 from pruning_core.stage_keys import RunPlan
@@ -14,7 +15,9 @@ from pruning_core.stages.artifact_store import Artifact, ArtifactStore
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageContext:
-    """Inputs of one stage of one run. ``report`` is told (done, total) steps of the stage."""
+    """Inputs of one stage of one run. ``report`` is told (done, total) steps of the stage. ``processes``: those that
+    build this stage together.
+    """
 
     config: PruningConfig
     plan: RunPlan
@@ -22,6 +25,7 @@ class StageContext:
     store: ArtifactStore
     device: str
     report: StepReport
+    processes: Processes = ALONE
 
     def artifact(self, stage: str) -> Artifact:
         """Return the artifact of an earlier stage of this run.

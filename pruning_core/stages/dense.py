@@ -27,8 +27,11 @@ def build_dense(context: StageContext) -> Artifact:
             device=context.device,
             precision=config.precision,
             report=context.report,
+            processes=context.processes,
         )
-    score = evaluate(network, data.validation, data.normalisation, device=context.device)
+    score = evaluate(
+        network, data.validation, data.normalisation, device=context.device, processes=context.processes
+    )
     return Artifact(
         tensors=network_tensors(network),
         facts={"num_images": score.num_images, "num_correct": score.num_correct, "loss": score.loss},

@@ -25,6 +25,7 @@ from pruning_core.channels import (
 from pruning_core.channels.structures import ChannelGraph, UntouchedLayer
 from pruning_core.config import ArchitectureConfig, MethodName, PruningConfig
 from pruning_core.data import DataSplits
+from pruning_core.errors import UnsupportedNetworkError
 from pruning_core.importance import IMPORTANCES, ImportanceContext
 from pruning_core.latency.table import LatencyTable
 from pruning_core.stage_graphs import STAGES_OF_METHOD, scoring_of
@@ -46,7 +47,8 @@ def preflight(config: PruningConfig, data: DataSplits) -> Preflight:
     """Build the untrained network, find its groups, and check the budgets against what they can reach.
 
     Raises:
-        UnsupportedNetworkError: The network cannot be pruned safely, or its channels cannot be scored by the method.
+        UnsupportedNetworkError: The network cannot be pruned safely or has no channels that may go, or its channels
+            cannot be scored by the method.
         InfeasibleBudgetsError: A budget is below what the narrowest network reaches.
     """
     table = run_latency_table(config)
@@ -58,6 +60,7 @@ def preflight(config: PruningConfig, data: DataSplits) -> Preflight:
         run_resources(config),
         None if table is None else table.model_dump_json(),
     )
+    _refuse_nothing_to_prune(graph, config)
     limits = budget_limits(config.budgets, model.dense)
     check_feasible(model, limits, config.channels)
     scoring = scoring_of(config.method, config.gates.prior)
@@ -71,6 +74,17 @@ def preflight(config: PruningConfig, data: DataSplits) -> Preflight:
         num_groups=len(graph.groups),
         num_channels=graph.num_channels,
         untouched=graph.untouched,
+    )
+
+
+def _refuse_nothing_to_prune(graph: ChannelGraph, config: PruningConfig) -> None:
+    if graph.groups:
+        return
+    first = graph.untouched[0]
+    advice = "" if config.channels.scope == "all" else "; set channels.scope to all"
+    raise UnsupportedNetworkError(
+        "a network must have channels that may go, but all its layers are left alone, the first of them "
+        f"({first.layer!r}) because {first.reason}{advice}"
     )
 
 

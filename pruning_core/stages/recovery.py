@@ -73,8 +73,9 @@ def build_fine_tuned(context: StageContext) -> Artifact:
         precision=config.precision,
         teacher=dense if config.fine_tuning.distillation.weight > 0 else None,
         report=context.report,
+        processes=context.processes,
     )
-    score = evaluate(slim, data.validation, data.normalisation, device=device)
+    score = evaluate(slim, data.validation, data.normalisation, device=device, processes=context.processes)
     return Artifact(
         tensors=network_tensors(slim),
         facts={

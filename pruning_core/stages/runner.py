@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pruning_core.config import PruningConfig
 from pruning_core.data import DataSplits
+from pruning_core.distributed.processes import ALONE, Processes
+from pruning_core.errors import StorageError
 from pruning_core.precision import precision_used
 from pruning_core.progress import ProgressReporter, report_nothing
 from pruning_core.stage_graphs import STAGES
@@ -34,6 +36,9 @@ STAGE_FUNCTIONS: dict[str, Callable[[StageContext], Artifact]] = {
     "allocate": build_selection,
     "fine_tune": build_fine_tuned,
 }
+
+DATA_PARALLEL_STAGES = frozenset({"dense", "predictor", "selector", "fine_tune"})
+"""Several processes build these together; the first one builds the others, while the rest wait."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,8 +69,7 @@ def run_stage(
     Raises:
         PrunefrontError: What the stage refuses; also when an earlier stage has not been run.
     """
-    context = _context(name, config, data, store, device, report)
-    return _run(name, context)
+    return _run(name, _context(name, config, data, store, device=device, report=report, processes=ALONE))
 
 
 def run_trial(
@@ -75,17 +79,21 @@ def run_trial(
     store: ArtifactStore,
     device: str = "cpu",
     report: ProgressReporter = report_nothing,
+    processes: Processes = ALONE,
 ) -> RunResult:
     """Run every stage that is missing, and put together what the run found out.
+
+    Several processes call this with the same settings, data and store, each with its device; all return the same.
 
     Raises:
         PrunefrontError: What a stage refuses; finished stages stay in the store.
     """
     plan = plan_run(config, data.fingerprint)
-    outcomes = {
-        node.name: _run(node.name, _context(node.name, config, data, store, device, report))
-        for node in plan.nodes
-    }
+    _check_shares(plan, config, data, processes)
+    outcomes: dict[str, StageOutcome] = {}
+    for node in plan.nodes:
+        context = _context(node.name, config, data, store, device=device, report=report, processes=processes)
+        outcomes[node.name] = _run(node.name, context)
     return assemble_result(plan, outcomes, store)
 
 
@@ -140,13 +148,28 @@ def _known(peaks: Mapping[str, float | None]) -> dict[str, float]:
     return {name: peak for name, peak in peaks.items() if peak is not None}
 
 
+def _check_shares(plan: RunPlan, config: PruningConfig, data: DataSplits, processes: Processes) -> None:
+    """Refuse batches that do not divide between the processes before the first hour of training, not after it."""
+    batch_sizes = {
+        "dense": config.dense_training.batch_size,
+        "predictor": config.saliency.predictor.batch_size,
+        "selector": config.saliency.selector.batch_size,
+        "fine_tune": config.fine_tuning.batch_size,
+    }
+    for node in plan.nodes:
+        if node.name in DATA_PARALLEL_STAGES:
+            processes.share_of(min(batch_sizes[node.name], len(data.train)))
+
+
 def _context(
     name: str,
     config: PruningConfig,
     data: DataSplits,
     store: ArtifactStore,
+    *,
     device: str,
     report: ProgressReporter,
+    processes: Processes,
 ) -> StageContext:
     return StageContext(
         config=config,
@@ -155,17 +178,33 @@ def _context(
         store=store,
         device=device,
         report=lambda done, total: report(name, done, total),
+        processes=processes,
     )
 
 
 def _run(name: str, context: StageContext) -> StageOutcome:
-    key = context.plan.key_of(name)
+    key, processes = context.plan.key_of(name), context.processes
+    was_cached = processes.agree(answer=context.store.has(key))
+    if not was_cached:
+        _build(name, context)
+        processes.wait()
     found = context.store.get(key)
-    if found is not None:
-        return _outcome(key, found.facts, was_cached=True)
+    if found is None:
+        raise StorageError(
+            f"the results folder {context.store.root} must be one that all processes see, but process "
+            f"{processes.rank} does not find artifact {key} there"
+        )
+    return _outcome(key, found.facts, was_cached=was_cached)
+
+
+def _build(name: str, context: StageContext) -> None:
+    """Do this process's part in building a stage; the first process stores what came out."""
+    is_shared_work = name in DATA_PARALLEL_STAGES
+    if not (is_shared_work or context.processes.is_first):
+        return
     started = time.perf_counter()
     with measure_peak_memory(context.device) as peak:
-        artifact = STAGE_FUNCTIONS[name](context)
+        artifact = STAGE_FUNCTIONS[name](context if is_shared_work else replace(context, processes=ALONE))
     facts = {
         **artifact.facts,
         "stage": name,
@@ -175,8 +214,8 @@ def _run(name: str, context: StageContext) -> StageOutcome:
     }
     if "precision" in STAGES[name].reads:
         facts["precision"] = precision_used(context.config.precision, context.device)
-    context.store.put(key, Artifact(tensors=artifact.tensors, facts=facts))
-    return _outcome(key, facts, was_cached=False)
+    if context.processes.is_first:
+        context.store.put(context.plan.key_of(name), Artifact(tensors=artifact.tensors, facts=facts))
 
 
 def _outcome(key: str, facts: Mapping[str, Any], *, was_cached: bool) -> StageOutcome:

@@ -35,6 +35,7 @@ def build_predictor(context: StageContext) -> Artifact:
         device=context.device,
         precision=context.config.precision,
         report=context.report,
+        processes=context.processes,
     )
     return Artifact(tensors=network_tensors(predictor))
 
@@ -50,6 +51,7 @@ def build_trained_selector(context: StageContext) -> Artifact:
         device=context.device,
         precision=context.config.precision,
         report=context.report,
+        processes=context.processes,
     )
     score = selector_agreement(
         dense,

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pruning_core.config import TrainingConfig
 from pruning_core.data import Batch, DataSplits, iterate_batches
+from pruning_core.distributed.processes import ALONE, Processes
 from pruning_core.errors import InvalidSettingsError
 from pruning_core.precision import run_in
 from pruning_core.progress import StepReport, report_no_step
@@ -35,7 +36,7 @@ class TrainingHistory:
     num_steps: int
 
 
-def train_classifier(
+def train_classifier(  # noqa: PLR0913 # what to train, and where and how it runs
     network: nn.Module,
     data: DataSplits,
     settings: TrainingConfig,
@@ -45,6 +46,7 @@ def train_classifier(
     teacher: nn.Module | None = None,
     precision: Precision = "float32",
     report: StepReport = report_no_step,
+    processes: Processes = ALONE,
 ) -> TrainingHistory:
     """Train ``network`` in place on the training images; the last epoch is kept, nothing is chosen.
 
@@ -61,21 +63,26 @@ def train_classifier(
             augmented batches, in eval mode.
         precision: Of passes through the networks; weights and losses are in single precision.
         report: Called with (done, total) steps after each epoch; may raise to stop.
+        processes: Train one network together, each on its equal share of every batch. Without batch normalisation
+            and dropout the weights are those of one process, to rounding; batch normalisation sees each process's
+            share alone, and the running statistics are the first one's.
 
     Raises:
-        InvalidSettingsError: Distillation without a teacher, or batches of one image with batch normalisation.
+        InvalidSettingsError: Distillation without a teacher, batches of one image with batch normalisation, or
+            batches that do not divide between the processes.
         NonFiniteLossError: The loss became NaN or infinite; no weight was updated with it.
     """
     teacher = _checked_teacher(settings, teacher)
-    _check_batch_size(network, settings)
+    _check_batch_size(network, settings, processes)
     network.to(device).to(memory_format=torch.channels_last)
     network.train()
+    learner = processes.data_parallel(network)
     optimiser = make_optimiser(network, settings)
     steps_per_epoch = max(1, len(data.train) // settings.batch_size)
     schedule = plan_learning_rate(settings, steps_per_epoch)
     generator = torch.Generator().manual_seed(seed)
     losses: list[float] = []
-    with _own_random_state(seed, torch.device(device)), _teaching(teacher, device):
+    with _own_random_state(seed + processes.rank, torch.device(device)), _teaching(teacher, device):
         for epoch in range(settings.epochs):
             batches = iterate_batches(
                 data.train,
@@ -85,37 +92,36 @@ def train_classifier(
                 generator=generator,
                 augmentation=data.augmentation,
                 drop_last=len(data.train) > settings.batch_size,
+                processes=processes,
             )
             total_loss = 0.0
             for step, batch in enumerate(batches, start=epoch * steps_per_epoch):
                 for group in optimiser.param_groups:
                     group["lr"] = schedule.learning_rate(step)
-                total_loss += _take_step(network, teacher, batch, optimiser, settings, precision, step)
+                loss = _loss_of(learner, teacher, batch, settings, precision)
+                total_loss += check_finite(processes.mean(loss), stage="classifier training", step=step)
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                optimiser.step()
             losses.append(total_loss / steps_per_epoch)
             report((epoch + 1) * steps_per_epoch, schedule.num_steps)
+    processes.share_buffers(network)
     return TrainingHistory(losses=tuple(losses), num_steps=schedule.num_steps)
 
 
-def _take_step(
+def _loss_of(
     network: nn.Module,
     teacher: nn.Module | None,
     batch: Batch,
-    optimiser: torch.optim.Optimizer,
     settings: TrainingConfig,
     precision: Precision,
-    step: int,
-) -> float:
+) -> Tensor:
     teacher_logits_NC = None
     if teacher is not None:
         with torch.no_grad():
             teacher_logits_NC = run_in(precision, teacher, batch.images_NCHW)
     logits_NC = run_in(precision, network, batch.images_NCHW)
-    loss = classification_loss(logits_NC, batch.labels_N, settings, teacher_logits_NC=teacher_logits_NC)
-    check_finite(loss, stage="classifier training", step=step)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    optimiser.step()
-    return loss.item()
+    return classification_loss(logits_NC, batch.labels_N, settings, teacher_logits_NC=teacher_logits_NC)
 
 
 def make_optimiser(network: nn.Module, settings: TrainingConfig) -> torch.optim.Optimizer:
@@ -142,11 +148,14 @@ def _checked_teacher(settings: TrainingConfig, teacher: nn.Module | None) -> nn.
     return teacher if weight > 0 else None
 
 
-def _check_batch_size(network: nn.Module, settings: TrainingConfig) -> None:
-    if settings.batch_size < 2 and any(isinstance(module, BATCH_NORMS) for module in network.modules()):
+def _check_batch_size(network: nn.Module, settings: TrainingConfig, processes: Processes) -> None:
+    if not any(isinstance(module, BATCH_NORMS) for module in network.modules()):
+        return
+    if settings.batch_size < 2 * processes.count:
+        shared = f" by {processes.count} processes" if processes.count > 1 else ""
         raise InvalidSettingsError(
-            "batch_size must be at least 2 to train a network with batch normalisation, but got "
-            f"{settings.batch_size}"
+            f"batch_size must be at least {2 * processes.count} to train a network with batch normalisation{shared}, "
+            f"but got {settings.batch_size}"
         )
 
 

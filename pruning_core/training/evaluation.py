@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pruning_core.data import LabelledImages, Normalisation, iterate_batches
+from pruning_core.data import LabelledImages, Normalisation, iterate_batches, take
+from pruning_core.distributed.processes import ALONE, Processes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,16 +36,24 @@ def evaluate(
     *,
     device: str | torch.device = "cpu",
     batch_size: int = 512,
+    processes: Processes = ALONE,
 ) -> Evaluation:
-    """Classify images without augmentation, in eval mode; modes of modules are as before afterwards."""
-    num_correct, total_loss = 0, 0.0
+    """Classify images without augmentation, in eval mode; modes of modules are as before afterwards.
+
+    Of several processes each classifies images ``rank``, ``rank + count`` and so on; all return the same result.
+    """
+    own = images
+    if processes.count > 1:
+        own = take(images, torch.arange(processes.rank, len(images), processes.count))
+    correct_and_loss = torch.zeros(2, dtype=torch.float64, device=device)
     network.to(device)
     with eval_mode(network):
-        for batch in iterate_batches(images, normalisation, batch_size=batch_size, device=device):
+        for batch in iterate_batches(own, normalisation, batch_size=batch_size, device=device):
             logits_NC = network(batch.images_NCHW)
-            num_correct += int((logits_NC.argmax(1) == batch.labels_N).sum())
-            total_loss += float(F.cross_entropy(logits_NC.double(), batch.labels_N, reduction="sum"))
-    return Evaluation(num_images=len(images), num_correct=num_correct, loss=total_loss / len(images))
+            correct_and_loss[0] += (logits_NC.argmax(1) == batch.labels_N).sum()
+            correct_and_loss[1] += F.cross_entropy(logits_NC.double(), batch.labels_N, reduction="sum")
+    num_correct, total_loss = processes.sum(correct_and_loss).tolist()
+    return Evaluation(num_images=len(images), num_correct=int(num_correct), loss=total_loss / len(images))
 
 
 @contextmanager

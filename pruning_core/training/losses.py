@@ -42,8 +42,8 @@ def distillation_loss(logits_NC: Tensor, teacher_logits_NC: Tensor, temperature:
     return temperature**2 * divergence
 
 
-def check_finite(loss: Tensor, *, stage: str, step: int) -> None:
-    """Stop before the optimiser uses a loss that is not finite.
+def check_finite(loss: Tensor, *, stage: str, step: int) -> float:
+    """Return the loss as a number; stop before the optimiser uses one that is not finite.
 
     Raises:
         NonFiniteLossError: It is NaN or infinite.
@@ -53,3 +53,4 @@ def check_finite(loss: Tensor, *, stage: str, step: int) -> None:
         raise NonFiniteLossError(
             f"the loss of {stage} must stay finite, but became {value} at step {step}; lower its learning rate"
         )
+    return value

@@ -196,6 +196,12 @@ def attention(num_classes, in_channels):
 
 def text(num_classes, in_channels):
     return "no network"
+
+def half(num_classes, in_channels):
+    return network(num_classes, in_channels).half()
+
+def lazy(num_classes, in_channels):
+    return nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(num_classes))
 """
 
 
@@ -221,6 +227,12 @@ def test_a_users_function_is_called_with_classes_and_channels_and_seeded(user_mo
         ("text", InvalidSettingsError, r"must return a torch\.nn\.Module, but it returned str"),
         ("attention", UnsupportedNetworkError, "layer 'mixer' of .* is attention"),
         ("missing", InvalidSettingsError, "has no function 'missing'"),
+        (
+            "half",
+            UnsupportedNetworkError,
+            r"float32 parameters, but '0\.weight' is torch\.float16; return network",
+        ),
+        ("lazy", UnsupportedNetworkError, r"but '0\.weight' waits for its first batch; run the network once"),
     ],
 )
 def test_a_users_function_that_gives_no_cnn_is_refused(

@@ -110,6 +110,27 @@ def test_augmented_images_are_shifted_and_flipped_copies(
     assert len(seen) > 15  # offsets are drawn per image
 
 
+def test_a_seed_means_the_same_shifts_as_ever_and_a_share_gets_those_of_its_rows() -> None:
+    images_NCHW = torch.randint(0, 256, (12, 3, 16, 24), generator=generator(1), dtype=torch.uint8)
+    draws = generator(7)
+    top_N, left_N = (torch.randint(0, 5, (12, 1), generator=draws).flatten().tolist() for _ in range(2))
+    is_flipped_N = torch.randint(0, 2, (12, 1), generator=draws).flatten().tolist()
+    padded_NCHW = F.pad(images_NCHW, (2, 2, 2, 2))
+    expected = [
+        padded_NCHW[row, :, top : top + 16, left : left + 24].flip(2)
+        if is_flipped
+        else padded_NCHW[row, :, top : top + 16, left : left + 24]
+        for row, (top, left, is_flipped) in enumerate(zip(top_N, left_N, is_flipped_N, strict=True))
+    ]
+    augmented_NCHW = augment(images_NCHW, Augmentation.CROP_FLIP, generator(7))
+    assert torch.equal(augmented_NCHW, torch.stack(expected))
+    share = slice(4, 8)
+    shared_NCHW = augment(
+        images_NCHW[share], Augmentation.CROP_FLIP, generator(7), batch_size=12, share=share
+    )
+    assert torch.equal(shared_NCHW, augmented_NCHW[share])
+
+
 def test_about_half_of_the_images_are_flipped() -> None:
     ramp_W = torch.arange(1, 17, dtype=torch.uint8)
     images_NCHW = ramp_W.expand(1000, 1, 16, 16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -112,6 +113,32 @@ class Branching(nn.Module):
         return self.head(x.mean((2, 3)))  # type: ignore[no-any-return] # modules give Any
 
 
+class BranchingOnTheBatch(nn.Module):
+    """Runs a layer twice for a single image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.again = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        x = self.again(self.first(images_NCHW))
+        if len(images_NCHW) == 1:
+            x = self.again(x)
+        return self.head(x.mean((2, 3)))  # type: ignore[no-any-return] # modules give Any
+
+
+class SharedNorm(nn.Module):
+    """One normalisation behind two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.norm = nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.inner(self.norm(x)))  # type: ignore[no-any-return] # modules give Any
+
+
 class TwoAnswers(nn.Module):
     """Returns more than logits."""
 
@@ -128,6 +155,13 @@ def tied() -> nn.Module:
     layers = nn.Sequential(nn.Conv2d(8, 8, 1), nn.ReLU(), nn.Conv2d(8, 8, 1))
     layers[2].weight = layers[0].weight
     return layers
+
+
+def normed_weight() -> nn.Module:
+    """Build a layer whose weight torch's older weight_norm keeps beside its parameters."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return nn.utils.weight_norm(nn.Conv2d(8, 8, 1))
 
 
 def twice() -> nn.Module:
@@ -176,6 +210,16 @@ LEFT_ALONE: dict[str, Case] = {
         build=lambda: Between(twice()),
         layer="between.0",
         reason="it runs several times per image, or shares its weights",
+    ),
+    "a normalisation that runs twice": Case(
+        build=lambda: Between(SharedNorm()),
+        layer="first",
+        reason="it runs several times per image, or shares its weights",
+    ),
+    "a weight that is computed (parametrizations)": Case(
+        build=lambda: Between(nn.utils.parametrizations.weight_norm(nn.Conv2d(8, 8, 1))),
+        layer="first",
+        reason="its channels meet 'between', whose weight is computed",
     ),
     "channels that nothing reads": Case(
         build=lambda: Between(Aside()),
@@ -230,8 +274,33 @@ REFUSED: dict[str, Case] = {
     ),
     "layers that run for some images only": Case(
         build=Branching,
-        reason="the same layers must run for every image, but 'again' ran 2 times for one and 1 time for another; "
-        "write the network without branches on values",
+        reason="the same layers must run for every image, but 'again' ran 2 times for one and 1 time for another "
+        "image; write the network without branches on values",
+    ),
+    "layers that run for some batches only": Case(
+        build=BranchingOnTheBatch,
+        reason="the same layers must run for every image, but 'again' ran 2 times for one and 1 time for two images; "
+        "write the network without branches on the number of images",
+    ),
+    "answers that change": Case(
+        build=lambda: Between(Apply(lambda x: F.dropout(x, 0.5, training=True))),
+        reason="the network must answer an image the same way every time and in every batch when it is evaluated, but "
+        "its logits differ; turn off dropout and noise in evaluation mode",
+    ),
+    "weights computed by the older weight_norm": Case(
+        build=lambda: Between(normed_weight()),
+        reason="the network must be one that can be copied, but: Only Tensors created explicitly by the user (graph "
+        "leaves) support the deepcopy protocol at the moment.",
+    ),
+    "maps returned": Case(
+        build=lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 5, 1)),
+        reason="the network must return one row of logits per image, but returned a tensor of shape (1, 5, 30, 30) for "
+        "1 image; end it with pooling, flatten(1) (not squeeze) and a linear layer",
+    ),
+    "a batch of one squeezed away": Case(
+        build=lambda: nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), Apply(torch.squeeze)),
+        reason="the network must return one row of logits per image, but returned a tensor of shape (5,) for 1 image; "
+        "end it with pooling, flatten(1) (not squeeze) and a linear layer",
     ),
     "more than logits returned": Case(
         build=TwoAnswers,

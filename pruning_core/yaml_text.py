@@ -29,7 +29,7 @@ class YamlMapping:
         return None
 
 
-def parse_yaml(text: str, *, source: str) -> YamlMapping:
+def parse_yaml(text: str, *, source: str, example: str = "study: my-search") -> YamlMapping:
     """Read one mapping with text keys.
 
     Raises:
@@ -38,9 +38,7 @@ def parse_yaml(text: str, *, source: str) -> YamlMapping:
     value, lines = _construct(text, source)
     if not isinstance(value, dict):
         came = "an empty file" if value is None else type(value).__name__
-        raise InvalidSettingsError(
-            f"{source}: must be a YAML mapping such as 'study: my-search', but got {came}"
-        )
+        raise InvalidSettingsError(f"{source}: must be a YAML mapping such as {example!r}, but got {came}")
     return YamlMapping(plain=value, lines=lines)
 
 
