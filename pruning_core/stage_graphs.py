@@ -136,6 +136,9 @@ DEFAULT_ALLOCATIONS: dict[MethodName, str | None] = {
 ALLOCATION_VERSIONS: dict[str, int] = {"sensitivity": 2}
 """Raised, from 1, when an allocator divides the same budgets otherwise; moves the keys of runs with it alone."""
 
+PRIOR_VERSION = 2
+"""Raised when gates start otherwise from the same prior; moves the keys of runs with a prior alone."""
+
 _IMAGES_ALONE = ("scoring", "importance.num_images", "channels.scope")
 _READ_LESS: dict[tuple[MethodName, str], tuple[str, ...]] = {
     (MethodName.TAYLOR, "importance"): _IMAGES_ALONE,

@@ -20,6 +20,7 @@ from pruning_core.errors import InvalidCheckpointError, InvalidSettingsError
 from pruning_core.latency.table import unreadable_table
 from pruning_core.stage_graphs import (
     ALLOCATION_VERSIONS,
+    PRIOR_VERSION,
     StageSpec,
     allocation_of,
     scoring_of,
@@ -157,6 +158,8 @@ def _content_fields(config: PruningConfig) -> dict[str, Any]:
     fields["importance.allocation"] = allocation if version == 1 else f"{allocation} {version}"
     if config.gates.prior is None:
         fields["gates.prior_sharpness"] = None
+    else:
+        fields["gates.prior"] = f"{config.gates.prior} {PRIOR_VERSION}"
     if config.gates.budget_term == "exact":
         fields |= dict.fromkeys(_OF_BUDGET_TERMS)
     if not config.recovery.reconstruct:

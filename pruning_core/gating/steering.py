@@ -52,8 +52,8 @@ class LearnedGates:
 class GateStart:
     """What gates are given by a scoring method.
 
-    ``logits``: per group one number per channel to start from. ``widths``: per group the width to hold, so that gates
-    only choose channels inside it; None lets them settle both.
+    ``logits``: per group one number per channel; gates start from them exactly, without ``base``. ``widths``: per group
+    the width to hold, so that gates only choose channels inside it; None lets them settle both.
     """
 
     logits: Mapping[str, Tensor]
@@ -138,7 +138,7 @@ class _Learner:
         self._start_C = torch.full((sum(group_sizes(dense.graph)),), gates.base, device=device)
         if start is not None:
             prior_C = torch.cat([start.logits[group.name] for group in dense.graph.groups])
-            self._start_C += prior_C.to(self._start_C)
+            self._start_C = prior_C.to(self._start_C) - self._source().detach()
         self.problem = dense
         if gates.network_weights == "joint":
             network = _trainable_copy(dense, device)

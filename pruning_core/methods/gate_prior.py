@@ -1,8 +1,9 @@
 """Where gates start: all alike, or as a scoring method would set them (the hybrid).
 
-A scoring method's allocation gives each group a share, its scores an order within the group. The prior logits are
-those of the soft top-k gates with that mean, ``sharpness * (log score - threshold)``: a group's open probabilities
-add up to its allocated width, and gate learning starts from the scoring method's answer instead of from nothing.
+A scoring method's allocation gives each group a share, its scores an order within the group. The prior opens a channel
+with the probability of the soft top-k gates with that mean, ``sigmoid(sharpness * (log score - threshold))``: a group's
+open probabilities add up to its allocated width, whatever the noise, and gate learning starts from the scoring
+method's answer instead of from nothing.
 
 Shape suffixes used in this file:
     G  channel groups
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from pruning_core.config import MethodName
+from pruning_core.gating.gate_noise import NOISES
 from pruning_core.importance import IMPORTANCES
 from pruning_core.methods.allocation import pad_log_scores
 from pruning_core.methods.allocators import ALLOCATORS
@@ -25,7 +27,7 @@ from pruning_core.methods.threshold_gate import solve_threshold
 from pruning_core.stage_graphs import allocation_of
 
 LARGEST_LOGIT = 4.0
-"""No gate starts nearer to 0 or 1 than this, so that learning can still turn it."""
+"""No gate starts nearer to 0 or 1 than the sigmoid of this, so that learning can still turn it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +55,9 @@ def gate_prior(context: MethodContext, prior: MethodName) -> GatePrior:
     sharpness = context.config.gates.prior_sharpness
     log_score_GC = pad_log_scores([scores[name] for name in names])
     tau_G = solve_threshold(share_G, log_score_GC, sharpness)
-    logits_GC = (sharpness * (log_score_GC - tau_G[:, None])).clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
+    soft_GC = torch.sigmoid(
+        (sharpness * (log_score_GC - tau_G[:, None])).clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
+    )
+    logits_GC = NOISES[context.config.gates.noise].logit(soft_GC)
     logits = {name: logits_C[: len(scores[name])] for name, logits_C in zip(names, logits_GC, strict=True)}
     return GatePrior(logits=logits, proposal=proposal)

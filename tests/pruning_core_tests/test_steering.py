@@ -13,6 +13,7 @@ import torch
 from pruning_core.budgets import Resource
 from pruning_core.channels import build_cost_model, find_channel_groups
 from pruning_core.config import GatesConfig, LossWeightsConfig, MethodName, SaliencyConfig
+from pruning_core.gating.gate_noise import NOISES
 from pruning_core.gating.gate_sources import GATE_SOURCES
 from pruning_core.gating.gated_network import SteeringProblem, gated_forward, split_by_group
 from pruning_core.gating.steering import GateStart, LearnedGates, steer_gates
@@ -289,6 +290,32 @@ def test_gates_inside_allocated_widths_settle_channels_and_not_widths() -> None:
     for name, open_C in learned.open_probability.items():
         assert open_C.sum().item() == pytest.approx(widths[name], abs=1e-4)
     assert any(float(open_C.std()) > 0.05 for open_C in learned.open_probability.values())
+
+
+@pytest.mark.parametrize("noise", sorted(NOISES))
+@pytest.mark.parametrize("source", sorted(GATE_SOURCES))
+def test_gates_start_exactly_from_a_prior(source: str, noise: str) -> None:
+    """Oracle 16: before the first update the open probabilities are those that the prior asked for."""
+    groups = problem().graph.groups
+    generator = torch.Generator().manual_seed(3)
+    wanted = {
+        group.name: 0.05 + 0.9 * torch.rand(group.num_channels, generator=generator) for group in groups
+    }
+    start = GateStart(
+        logits={name: NOISES[noise].logit(wanted_C.double()) for name, wanted_C in wanted.items()}
+    )
+    settings = GatesConfig(
+        steps=1,
+        batch_size=32,
+        learning_rate=1e-9,
+        weight_decay=0.0,
+        budget_term="lagrangian",
+        noise=noise,
+        source=source,
+    )
+    learned = steer_gates(problem(), steering_set(), settings, LossWeightsConfig(), seed=0, start=start)
+    for name, wanted_C in wanted.items():
+        torch.testing.assert_close(learned.open_probability[name].float(), wanted_C, atol=1e-4, rtol=0)
 
 
 def test_steering_in_bfloat16_learns_nearly_the_same_gates() -> None:
