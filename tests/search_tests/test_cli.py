@@ -123,7 +123,7 @@ def test_a_wrong_override_is_refused_before_anything_is_written(tmp_path: Path, 
     assert result.stderr == (
         "error: command line: 'run.sed': unknown key. Did you mean seed? Known keys there: architecture, budgets, "
         "channels, dataset, dense_seed, dense_training, fine_tuning, gates, importance, latency_table, "
-        "loss_weights, method, recovery, saliency, seed.\n"
+        "loss_weights, method, precision, recovery, saliency, seed.\n"
     )
     assert not storage.exists()
 
