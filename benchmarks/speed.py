@@ -8,7 +8,8 @@ row on a GPU), so that what else the machine does meets all kinds alike. Ratios 
 CPU thread the seconds are those the process computed, not those that passed; else they are those that passed, with the
 GPU waited for before and after. Networks are untrained and images are noise: neither matters for the time. ``--memory``
 measures the memory of steering ResNet-50 at 224 pixels, batch 16, on the CPU in a process of its own. Needs neither
-Ray, Optuna nor MLflow. Writes speed.json and speed.md, on another device speed-DEVICE.json and speed-DEVICE.md.
+Ray, Optuna nor MLflow. Writes speed.json and speed.md; the device, if it is not
+the CPU, and bfloat16 are part of the names, as in speed-cuda-bfloat16.md.
 """
 
 from __future__ import annotations
@@ -157,7 +158,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _write(folder: Path, device: str, results: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    name = "speed" if device == "cpu" else f"speed-{torch.device(device).type}"
+    kind = torch.device(device).type
+    parts = [
+        "speed",
+        *([] if kind == "cpu" else [kind]),
+        *([] if results["precision"] == "float32" else ["bfloat16"]),
+    ]
+    name = "-".join(parts)
     (folder / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (folder / f"{name}.md").write_text(render(results), encoding="utf-8")
 
