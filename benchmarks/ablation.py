@@ -171,7 +171,9 @@ def _gate_epochs(args: argparse.Namespace) -> int:
 def ablation_parser(description: str | None, rows: Sequence[str] = tuple(ROWS)) -> argparse.ArgumentParser:
     """Return a parser of what ``make_config`` needs, and of which cells to fill: ``rows`` unless told otherwise."""
     parser = cifar_parser(description)
-    parser.set_defaults(images=25_000, dense_epochs=20)  # fewer, and every row ends where the dense network is
+    parser.set_defaults(
+        images=25_000, dense_epochs=20
+    )  # fewer, and every row ends where the dense network is
     parser.add_argument("--gate-steps", type=int, default=146, help="default: one epoch")
     parser.add_argument("--epochs", type=int, default=4, help="of updates of the weights, in every row")
     parser.add_argument("--budgets", type=float, nargs="+", default=[0.5, 0.25])

@@ -51,7 +51,7 @@ def make_config(args: argparse.Namespace, seed: int, variant: str) -> PruningCon
                 "predictor": {"epochs": args.predictor_epochs},
                 "selector": {"epochs": args.selector_epochs},
             },
-            "gates": {"steps": args.gate_steps, **changes.get("gates", {})},
+            "gates": {"network_weights": "frozen", "steps": args.gate_steps, **changes.get("gates", {})},
             "loss_weights": {"steering": args.steering, **changes.get("loss_weights", {})},
         }
     )
