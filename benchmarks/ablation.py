@@ -12,7 +12,6 @@ Writes ablation.json and ablation.md.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -22,6 +21,7 @@ from typing import Any
 import torch
 
 from benchmarks.arguments import cifar_dataset, cifar_parser
+from benchmarks.cells import Cell, fill_cells
 from benchmarks.paired_rows import paired_difference, spread
 from pruning_core.config import PruningConfig, load_config
 from pruning_core.data import load_data
@@ -171,9 +171,8 @@ def _gate_epochs(args: argparse.Namespace) -> int:
 def ablation_parser(description: str | None, rows: Sequence[str] = tuple(ROWS)) -> argparse.ArgumentParser:
     """Return a parser of what ``make_config`` needs, and of which cells to fill: ``rows`` unless told otherwise."""
     parser = cifar_parser(description)
-    parser.set_defaults(
-        images=25_000, dense_epochs=20
-    )  # fewer, and every row ends where the dense network is
+    # with fewer images or epochs every row ends where the dense network is
+    parser.set_defaults(images=25_000, dense_epochs=20)
     parser.add_argument("--gate-steps", type=int, default=146, help="default: one epoch")
     parser.add_argument("--epochs", type=int, default=4, help="of updates of the weights, in every row")
     parser.add_argument("--budgets", type=float, nargs="+", default=[0.5, 0.25])
@@ -200,35 +199,24 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Fill the table cell by cell; a seed is complete for all rows before the next one begins."""
+    """Fill the table cell by cell."""
     args = read_arguments(argv)
     torch.set_num_threads(1)
     store = ArtifactStore(args.store)
     data = load_data(make_config(args, REFERENCE, 0.5, 0).dataset)
-    args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / "ablation.json"
-    cells: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    for seed in args.seeds:
-        for macs in args.budgets:
-            for row in args.rows:
-                if any((cell["row"], cell["macs"], cell["seed"]) == (row, macs, seed) for cell in cells):
-                    continue
-                config = make_config(args, row, macs, seed)
-                result = run_trial(config, data=data, store=store, device=args.device)
-                plain = result.to_plain()
-                cells.append(
-                    {
-                        **{name: plain[name] for name in KEPT_FIGURES},
-                        "row": row,
-                        "macs": macs,
-                        "seed": seed,
-                        "macs_share": result.macs / result.dense_macs,
-                        "params_share": result.params / result.dense_params,
-                    }
-                )
-                print(f"seed {seed}, MACs {macs:g}, {row}: {result.accuracy:.4f}", flush=True)
-                path.write_text(json.dumps(cells, indent=1) + "\n", encoding="utf-8")
-                (args.out / "ablation.md").write_text(render(args, cells), encoding="utf-8")
+
+    def measure(row: str, macs: float, seed: int) -> Cell:
+        config = make_config(args, row, macs, seed)
+        result = run_trial(config, data=data, store=store, device=args.device)
+        print(f"seed {seed}, MACs {macs:g}, {row}: {100 * result.accuracy:.1f} %", flush=True)
+        plain = result.to_plain()
+        return {
+            **{name: plain[name] for name in KEPT_FIGURES},
+            "macs_share": result.macs / result.dense_macs,
+            "params_share": result.params / result.dense_params,
+        }
+
+    fill_cells(args, "ablation", measure, render)
 
 
 KEPT_FIGURES = (

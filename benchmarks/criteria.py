@@ -2,7 +2,7 @@
 
     python -m benchmarks.criteria --data data/cifar10.npz --store results/artifacts --out docs/results
 
-Every row prunes the same dense network (one per seed, those of benchmarks.ablation) with ``round_to: 1``. Statistics of
+Every row prunes the same dense network (one per seed) with ``round_to: 1``. Statistics of
 batch normalisation are estimated anew; no weight is trained. Accuracies are of validation images, differences to the
 reference paired by seed. Rows of importances keep the same share of every group, so that only the order within groups
 differs; rows of allocations divide the budget between groups by the same score. Finished stages are found in the
@@ -12,7 +12,6 @@ store, and finished rows in criteria.json, and not run again. Writes criteria.js
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -23,6 +22,8 @@ import torch
 
 from benchmarks.ablation import nested
 from benchmarks.arguments import cifar_dataset, cifar_parser
+from benchmarks.cells import Cell, fill_cells
+from benchmarks.paired_rows import paired_difference, spread
 from pruning_core.channels import find_channel_groups, remove_channels
 from pruning_core.channels.structures import ChannelSelection
 from pruning_core.config import PruningConfig, load_config
@@ -121,15 +122,11 @@ def render(args: argparse.Namespace, cells: Sequence[Mapping[str, Any]]) -> str:
 
 def _line(row: str, cells: Sequence[Mapping[str, Any]]) -> str:
     mine = {cell["seed"]: cell for cell in cells if cell["row"] == row}
+    accuracies = {seed: _accuracy(cell) for seed, cell in mine.items()}
     reference = {cell["seed"]: _accuracy(cell) for cell in cells if cell["row"] == REFERENCE}
-    gains = [_accuracy(cell) - reference[seed] for seed, cell in mine.items() if seed in reference]
-    difference = "" if row == REFERENCE or not gains else f"{statistics.mean(gains):+.1f}"
-    if difference and len(gains) > 1:
-        difference += f" ± {statistics.stdev(gains) / len(gains) ** 0.5:.1f}"
-    accuracies = [_accuracy(cell) for cell in mine.values()]
-    spread = f" ± {statistics.stdev(accuracies):.1f}" if len(accuracies) > 1 else ""
     return (
-        f"| {row} | {len(mine)} | **{statistics.mean(accuracies):.1f}{spread}** | {difference} | "
+        f"| {row} | {len(mine)} | **{spread(list(accuracies.values()))}** | "
+        f"{paired_difference(accuracies, reference) if row != REFERENCE else ''} | "
         f"{statistics.mean(cell['loss'] for cell in mine.values()):.2f} | "
         f"{statistics.mean(cell['params_share'] for cell in mine.values()):.3f} |"
     )
@@ -156,24 +153,18 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Fill the table cell by cell; a seed is complete for all rows before the next one begins."""
+    """Fill the table cell by cell."""
     args = read_arguments(argv)
     torch.set_num_threads(1)
     store = ArtifactStore(args.store)
     data = load_data(make_config(args, REFERENCE, 0.5, 0).dataset)
-    args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / "criteria.json"
-    cells: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    for seed in args.seeds:
-        for macs in args.budgets:
-            for row in args.rows:
-                if any((cell["row"], cell["macs"], cell["seed"]) == (row, macs, seed) for cell in cells):
-                    continue
-                found = measure(make_config(args, row, macs, seed), data, store, args.device)
-                cells.append({"row": row, "macs": macs, "seed": seed, **found})
-                print(f"seed {seed}, MACs {macs:g}, {row}: {_accuracy(cells[-1]):.2f}", flush=True)
-                path.write_text(json.dumps(cells, indent=1) + "\n", encoding="utf-8")
-                (args.out / "criteria.md").write_text(render(args, cells), encoding="utf-8")
+
+    def measure_cell(row: str, macs: float, seed: int) -> Cell:
+        found = measure(make_config(args, row, macs, seed), data, store, args.device)
+        print(f"seed {seed}, MACs {macs:g}, {row}: {_accuracy(found):.1f} %", flush=True)
+        return found
+
+    fill_cells(args, "criteria", measure_cell, render)
 
 
 if __name__ == "__main__":
