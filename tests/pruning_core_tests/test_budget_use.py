@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from pruning_core.channels import CostModel, budget_limits, build_cost_model, project
+from pruning_core.channels import CostModel, budget_limits, build_cost_model
 from pruning_core.config import load_config
 from pruning_core.gating.steering import LearnedGates
 from pruning_core.methods import ALLOCATORS, ChannelProposal, MethodContext
 from pruning_core.methods.interpretation_steered import propose_gates
 from tests.pruning_core_tests.channel_networks import IMAGE, graph_of, network_named
 from tests.pruning_core_tests.importance_cases import class_images
+from tests.pruning_core_tests.method_cases import select
 
 NETWORKS = ("cifar_resnet56_zero_pad", "resnet18", "mobilenet_v2")
 BUDGETS = ({"macs": 0.5}, {"params": 0.3}, {"macs": 0.5, "params": 0.4})
@@ -71,15 +72,7 @@ def test_the_binding_budget_is_used_to_98_percent(name: str, network: str) -> No
     for budgets in BUDGETS if name != "sensitivity" else BUDGETS[2:]:
         context = context_for(network, budgets)
         proposal = PROPOSALS[name](context)
-        selection = project(
-            context.cost_model,
-            context.graph,
-            proposal.scores,
-            proposal.widths,
-            context.limits,
-            context.config.channels,
-            proposal.floors,
-        )
+        selection = select(context, proposal)
         cost = context.cost_model.exact([len(selection.kept[group]) for group in context.cost_model.names])
         used = max(cost[resource] / limit for resource, limit in context.limits.items())
         assert 0.98 <= used <= 1

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from pruning_core.budgets import Resource
-from pruning_core.channels import budget_limits, build_cost_model, find_channel_groups, project
 from pruning_core.channels.weight_gates import hard_gates
 from pruning_core.config import load_config
 from pruning_core.importance import IMPORTANCES
 from pruning_core.methods import ALLOCATORS, MethodContext
 from pruning_core.methods.gated_loss import GatedLoss
 from tests.pruning_core_tests.importance_cases import class_images
+from tests.pruning_core_tests.method_cases import context_of, select
 from tests.pruning_core_tests.trained_branches import NUM_IMAGES, gated_cross_entropy, trained_network
 
 USEFUL, USELESS = "left", "right"
@@ -29,16 +29,7 @@ def context_for(macs: float = 0.6, *, seed: int = 0) -> MethodContext:
             "seed": seed,
         }
     )
-    graph = find_channel_groups(network, data.input_shape, scope="all")
-    cost_model = build_cost_model(network, graph, data.input_shape)
-    return MethodContext(
-        network=network,
-        graph=graph,
-        cost_model=cost_model,
-        limits=budget_limits(config.budgets, cost_model.dense),
-        data=data,
-        config=config,
-    )
+    return context_of(network, data, config, scope="all")
 
 
 def scores_for(context: MethodContext) -> dict[str, Tensor]:
@@ -103,15 +94,7 @@ def test_it_loses_less_than_equal_shares_within_the_same_budget() -> None:
     scores = scores_for(context)
 
     def loss_after(allocation: str) -> float:
-        proposal = ALLOCATORS[allocation](context, scores)
-        selection = project(
-            context.cost_model,
-            context.graph,
-            proposal.scores,
-            proposal.widths,
-            context.limits,
-            context.config.channels,
-        )
+        selection = select(context, ALLOCATORS[allocation](context, scores))
         widths = [len(selection.kept[name]) for name in context.cost_model.names]
         assert context.cost_model.exact(widths)[Resource.MACS] <= context.limits[Resource.MACS]
         return gated_cross_entropy(context.network, context.graph, hard_gates(context.graph, selection))

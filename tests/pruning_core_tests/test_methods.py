@@ -29,6 +29,7 @@ from pruning_core.methods.allocators import ALLOCATORS, scaled_to_mean
 from pruning_core.methods.gate_prior import LARGEST_LOGIT, gate_prior
 from pruning_core.stage_graphs import DEFAULT_ALLOCATIONS, STAGES_OF_METHOD
 from tests.pruning_core_tests.importance_cases import class_images, seeded_network
+from tests.pruning_core_tests.method_cases import context_of, select
 
 STEM = "stem.0"  # the first group of the network below
 SCORED = [name for name in METHODS if name in IMPORTANCES]
@@ -62,15 +63,11 @@ def method_context(
             "seed": seed,
         }
     )
-    graph = find_channel_groups(network, data.input_shape, scope="inner")
-    cost_model = build_cost_model(network, graph, data.input_shape)
-    return MethodContext(
-        network=network,
-        graph=graph,
-        cost_model=cost_model,
-        limits=budget_limits(config.budgets, cost_model.dense),
-        data=data,
-        config=config,
+    return context_of(
+        network,
+        data,
+        config,
+        scope="inner",
         importance=importance,
         sensitivities=sensitivities,
         floors=floors or {},
@@ -78,15 +75,7 @@ def method_context(
 
 
 def selected_widths(context: MethodContext, proposal: ChannelProposal) -> list[int]:
-    selection = project(
-        context.cost_model,
-        context.graph,
-        proposal.scores,
-        proposal.widths,
-        context.limits,
-        context.config.channels,
-        proposal.floors,
-    )
+    selection = select(context, proposal)
     return [len(selection.kept[name]) for name in context.cost_model.names]
 
 
