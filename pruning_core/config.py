@@ -209,7 +209,7 @@ class SaliencyConfig(Settings):
 
 
 class GatesConfig(Settings):
-    """Learning the channel gates on the frozen dense network.
+    """Learning the channel gates, on the dense network as it is or with its weights.
 
     Attributes:
         source: ``free`` logits, or the paper's GRU ``hypernetwork``.

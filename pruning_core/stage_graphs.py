@@ -139,6 +139,9 @@ ALLOCATION_VERSIONS: dict[str, int] = {"sensitivity": 2}
 PRIOR_VERSION = 2
 """Raised when gates start otherwise from the same prior; moves the keys of runs with a prior alone."""
 
+ALLOCATED_WIDTHS_VERSION = 2
+"""Raised, from 1, when gates inside allocated widths end otherwise; moves the keys of such runs alone."""
+
 _IMAGES_ALONE = ("scoring", "importance.num_images", "channels.scope")
 _READ_LESS: dict[tuple[MethodName, str], tuple[str, ...]] = {
     (MethodName.TAYLOR, "importance"): _IMAGES_ALONE,

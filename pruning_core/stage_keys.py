@@ -19,6 +19,7 @@ from pruning_core.config import MethodName, PruningConfig
 from pruning_core.errors import InvalidCheckpointError, InvalidSettingsError
 from pruning_core.latency.table import unreadable_table
 from pruning_core.stage_graphs import (
+    ALLOCATED_WIDTHS_VERSION,
     ALLOCATION_VERSIONS,
     PRIOR_VERSION,
     StageSpec,
@@ -160,6 +161,8 @@ def _content_fields(config: PruningConfig) -> dict[str, Any]:
         fields["gates.prior_sharpness"] = None
     else:
         fields["gates.prior"] = f"{config.gates.prior} {PRIOR_VERSION}"
+    if config.gates.widths == "allocated":
+        fields["gates.widths"] = f"allocated {ALLOCATED_WIDTHS_VERSION}"
     if config.gates.budget_term == "exact":
         fields |= dict.fromkeys(_OF_BUDGET_TERMS)
     if not config.recovery.reconstruct:

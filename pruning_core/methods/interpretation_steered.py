@@ -5,7 +5,6 @@ After Ganjdanesh et al., ECCV 2022; departures are listed in ``pruning_core/gati
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 
 from pruning_core.channels import check_feasible
@@ -40,45 +39,34 @@ def propose_interpretation_steered(context: MethodContext) -> ChannelProposal:
         limits=context.limits,
         precision=config.precision,
     )
-    start = _start(context)
+    prior = gate_prior(context, config.gates.prior) if config.gates.prior else None
+    allocated = prior.proposal if prior and config.gates.widths == "allocated" else None
     learned = steer_gates(
         problem,
         context.steering_set,
         config.gates,
         config.loss_weights,
         seed=config.seed,
-        start=start,
+        start=prior and GateStart(logits=prior.logits, widths=allocated and allocated.widths),
         device=context.device,
         report=lambda done, total: context.report("steer", done, total),
     )
-    return propose_gates(context, start, learned)
+    return propose_gates(context, learned, allocated)
 
 
-def propose_gates(context: MethodContext, start: GateStart | None, learned: LearnedGates) -> ChannelProposal:
-    """Propose the channels whose gates ended most open, up to the budgets or to the widths that were held."""
+def propose_gates(
+    context: MethodContext, learned: LearnedGates, allocated: ChannelProposal | None = None
+) -> ChannelProposal:
+    """Propose the channels whose gates ended most open, up to the budgets or, if widths were allocated, to those."""
+    opened = learned.open_probability
+    if allocated is None:
+        widths = widths_above_threshold(context.cost_model, opened, context.limits, context.config.channels)
+    else:
+        widths = dict(allocated.widths)
     return ChannelProposal(
-        scores=learned.open_probability,
-        widths=_widths(context, start, learned),
+        scores=opened,
+        widths=widths,
+        floors={} if allocated is None else allocated.floors,
         facts={"history": [asdict(terms) for terms in learned.history]},
         weights=learned.weights,
-    )
-
-
-def _start(context: MethodContext) -> GateStart | None:
-    """Return what the gates' prior gives them, if they have one."""
-    gates = context.config.gates
-    if gates.prior is None:
-        return None
-    prior = gate_prior(context, gates.prior)
-    return GateStart(
-        logits=prior.logits, widths=prior.proposal.widths if gates.widths == "allocated" else None
-    )
-
-
-def _widths(context: MethodContext, start: GateStart | None, learned: LearnedGates) -> Mapping[str, int]:
-    """Return the widths that were held, or those that were learned."""
-    if start is not None and start.widths is not None:
-        return start.widths
-    return widths_above_threshold(
-        context.cost_model, learned.open_probability, context.limits, context.config.channels
     )

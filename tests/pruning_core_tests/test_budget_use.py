@@ -54,7 +54,7 @@ def gates_of(context: MethodContext) -> ChannelProposal:
     """Gates as learning leaves them: nearly all nearly open or nearly closed."""
     scores = skewed_scores(context.cost_model)
     opened = {name: torch.sigmoid(20 * (score_C - 0.3)) for name, score_C in scores.items()}
-    return propose_gates(context, None, LearnedGates(open_probability=opened, history=()))
+    return propose_gates(context, LearnedGates(open_probability=opened, history=()))
 
 
 def allocated_by(allocation: str) -> Callable[[MethodContext], ChannelProposal]:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from pruning_core.config import load_config
 from pruning_core.errors import InvalidSettingsError
 from pruning_core.gating.gate_noise import NOISES
+from pruning_core.gating.steering import LearnedGates
 from pruning_core.gating.width_shift import width_shift
+from pruning_core.methods import ChannelProposal
+from pruning_core.methods.interpretation_steered import propose_gates
+from tests.pruning_core_tests.channel_networks import network_named
+from tests.pruning_core_tests.importance_cases import class_images
+from tests.pruning_core_tests.method_cases import context_of, select
 
 GROUP_C = torch.tensor([0, 0, 0, 1, 1, 1, 1])
 WIDTHS_G = torch.tensor([1.5, 3.0], dtype=torch.float64)
@@ -61,3 +69,19 @@ def test_a_group_can_be_closed_or_opened_altogether(width: float) -> None:
 def test_allocated_widths_need_scores_to_allocate_by_and_no_budget_term(gates: dict[str, str]) -> None:
     with pytest.raises(InvalidSettingsError, match="needs a prior to allocate by and budget_term 'exact'"):
         load_config({"gates": gates})
+
+
+def test_floors_of_the_allocation_hold_when_widths_are_trimmed_to_the_budget() -> None:
+    config = load_config({"budgets": {"macs": 0.5}, "channels": {"round_to": 1, "scope": "all"}})
+    context = context_of(network_named("cifar_resnet8"), class_images(), config, scope="all")
+    first, *others = context.cost_model.names
+    sizes = dict(zip(context.cost_model.names, context.cost_model.sizes, strict=True))
+    closed_first = {name: torch.full((size,), 0.9, dtype=torch.float64) for name, size in sizes.items()}
+    closed_first[first] *= 0.01
+    learned = LearnedGates(open_probability=closed_first, history=())
+    allocated = ChannelProposal(scores=closed_first, widths=sizes, floors={first: sizes[first] - 1})
+    kept = select(context, propose_gates(context, learned, allocated)).kept
+    assert len(kept[first]) >= sizes[first] - 1
+    without = select(context, propose_gates(context, learned, replace(allocated, floors={}))).kept
+    assert len(without[first]) < sizes[first] - 1
+    assert others, "something else must be there to be trimmed"
