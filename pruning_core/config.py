@@ -100,13 +100,20 @@ class DatasetConfig(Settings):
 
 
 class DistillationConfig(Settings):
-    """Learn from the dense network beside the labels.
+    """Learn from the dense network beside the labels: from its outputs, and from what it sees on the way to them.
 
-    Loss = ``(1 - weight) * cross_entropy + weight * temperature**2 * KL(teacher || student)``.
+    Loss = ``(1 - weight) * cross_entropy + weight * temperature**2 * KL(teacher || student) + features * distance``;
+    the distance is the squared error of the maps that explanations are read from, as a share of the teacher's energy.
     """
 
     weight: UnitInterval = 0.0
     temperature: PositiveFloat = 2.0
+    features: NonNegativeFloat = 0.0
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there is anything to learn from the dense network."""
+        return self.weight > 0 or self.features > 0
 
 
 class TrainingConfig(Settings):

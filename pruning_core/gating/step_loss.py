@@ -30,6 +30,7 @@ from pruning_core.gating.gate_noise import NOISES, harden, sample_gates
 from pruning_core.gating.gated_network import SteeringProblem, expected_widths, explain_gated
 from pruning_core.gating.steering_batches import SteeringBatch
 from pruning_core.saliency import Explanation, SaliencySelector, explanation_distance
+from pruning_core.training import feature_distance
 
 _SMALLEST_SPREAD = 1e-8  # explanations that are all alike give nothing to be relative to
 
@@ -147,15 +148,6 @@ def steering_distance(
     others_NKP = targets_NKP[order_N.to(targets_NKP.device)]
     spread = explanation_distance(others_NKP, targets_NKP, selector).mean().clamp_min(_SMALLEST_SPREAD)
     return lambda came_NKP, wanted_NKP: explanation_distance(came_NKP, wanted_NKP, selector).mean() / spread
-
-
-def feature_distance(came: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> Tensor:
-    """Return the squared error of feature maps as a share of the wanted maps' energy, mean over the taps."""
-    errors = [
-        (a_NCHW - b_NCHW).square().sum() / b_NCHW.square().sum().clamp_min(_SMALLEST_SPREAD)
-        for a_NCHW, b_NCHW in zip(came, wanted, strict=True)
-    ]
-    return torch.stack(errors).mean()
 
 
 def divergence(came_NC: Tensor, wanted_NC: Tensor) -> Tensor:

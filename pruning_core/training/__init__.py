@@ -5,8 +5,15 @@ from __future__ import annotations
 from pruning_core.training.batch_norm import reestimate_batch_norm
 from pruning_core.training.classifier import TrainingHistory, make_optimiser, train_classifier
 from pruning_core.training.evaluation import Evaluation, eval_mode, evaluate
-from pruning_core.training.losses import check_finite, classification_loss, distillation_loss
+from pruning_core.training.losses import (
+    check_finite,
+    classification_loss,
+    distillation_loss,
+    feature_distance,
+)
+from pruning_core.training.map_reader import MapReader
 from pruning_core.training.schedules import SCHEDULES, learning_rate_factor
+from pruning_core.training.teaching import Teacher
 
 __all__ = [
     "make_optimiser",
@@ -18,6 +25,9 @@ __all__ = [
     "reestimate_batch_norm",
     "classification_loss",
     "distillation_loss",
+    "feature_distance",
+    "Teacher",
+    "MapReader",
     "check_finite",
     "SCHEDULES",
     "learning_rate_factor",

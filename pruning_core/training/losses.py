@@ -2,7 +2,8 @@
 
 Shape suffixes used in this file:
     N  images in the batch
-    C  classes
+    C  classes, or channels of a map
+    H, W  height and width of a map
 
 References:
     [Hinton2015] G. Hinton, O. Vinyals, J. Dean. Distilling the Knowledge in a Neural Network. 2015.
@@ -11,12 +12,16 @@ References:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pruning_core.config import TrainingConfig
 from pruning_core.errors import NonFiniteLossError
+
+_SMALLEST_ENERGY = 1e-8  # a map of zeros gives an error nothing to be a share of
 
 
 def classification_loss(
@@ -40,6 +45,15 @@ def distillation_loss(logits_NC: Tensor, teacher_logits_NC: Tensor, temperature:
     teacher_NC = F.log_softmax(teacher_logits_NC / temperature, dim=1)
     divergence = F.kl_div(student_NC, teacher_NC, log_target=True, reduction="batchmean")
     return temperature**2 * divergence
+
+
+def feature_distance(came: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """Return the squared error of feature maps as a share of the wanted maps' energy, mean over the maps."""
+    errors = [
+        (a_NCHW - b_NCHW).square().sum() / b_NCHW.square().sum().clamp_min(_SMALLEST_ENERGY)
+        for a_NCHW, b_NCHW in zip(came, wanted, strict=True)
+    ]
+    return torch.stack(errors).mean()
 
 
 def check_finite(loss: Tensor, *, stage: str, step: int) -> float:
