@@ -5,7 +5,8 @@ from __future__ import annotations
 from pruning_core.training.batch_norm import reestimate_batch_norm
 from pruning_core.training.classifier import TrainingHistory, make_optimiser, train_classifier
 from pruning_core.training.evaluation import Evaluation, eval_mode, evaluate
-from pruning_core.training.losses import check_finite, classification_loss, distillation_loss
+from pruning_core.training.loss_watch import LossWatch
+from pruning_core.training.losses import classification_loss, distillation_loss, refuse_non_finite
 from pruning_core.training.schedules import SCHEDULES, learning_rate_factor
 
 __all__ = [
@@ -18,7 +19,8 @@ __all__ = [
     "reestimate_batch_norm",
     "classification_loss",
     "distillation_loss",
-    "check_finite",
+    "refuse_non_finite",
+    "LossWatch",
     "SCHEDULES",
     "learning_rate_factor",
 ]

@@ -24,7 +24,8 @@ from pruning_core.progress import StepReport, report_no_step
 from pruning_core.setting_types import Precision
 from pruning_core.training.batch_norm import BATCH_NORMS
 from pruning_core.training.evaluation import eval_mode
-from pruning_core.training.losses import check_finite, classification_loss
+from pruning_core.training.loss_watch import LossWatch
+from pruning_core.training.losses import classification_loss
 from pruning_core.training.schedules import plan_learning_rate
 
 
@@ -70,7 +71,8 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
     Raises:
         InvalidSettingsError: Distillation without a teacher, batches of one image with batch normalisation, or
             batches that do not divide between the processes.
-        NonFiniteLossError: The loss became NaN or infinite; no weight was updated with it.
+        NonFiniteLossError: The loss became NaN or infinite. On the CPU no weight was updated with it; elsewhere see
+            ``LossWatch``.
     """
     teacher = _checked_teacher(settings, teacher)
     _check_batch_size(network, settings, processes)
@@ -81,6 +83,7 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
     steps_per_epoch = max(1, len(data.train) // settings.batch_size)
     schedule = plan_learning_rate(settings, steps_per_epoch)
     generator = torch.Generator().manual_seed(seed)
+    watch = LossWatch("classifier training", device)
     losses: list[float] = []
     with _own_random_state(seed + processes.rank, torch.device(device)), _teaching(teacher, device):
         for epoch in range(settings.epochs):
@@ -94,16 +97,15 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
                 drop_last=len(data.train) > settings.batch_size,
                 processes=processes,
             )
-            total_loss = 0.0
             for step, batch in enumerate(batches, start=epoch * steps_per_epoch):
                 for group in optimiser.param_groups:
                     group["lr"] = schedule.learning_rate(step)
                 loss = _loss_of(learner, teacher, batch, settings, precision)
-                total_loss += check_finite(processes.mean(loss), stage="classifier training", step=step)
+                watch.see(processes.mean(loss), step)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 optimiser.step()
-            losses.append(total_loss / steps_per_epoch)
+            losses.append(watch.take_sum() / steps_per_epoch)
             report((epoch + 1) * steps_per_epoch, schedule.num_steps)
     processes.share_buffers(network)
     return TrainingHistory(losses=tuple(losses), num_steps=schedule.num_steps)

@@ -16,7 +16,6 @@ from pruning_core.config import DistillationConfig, TrainingConfig
 from pruning_core.data import Augmentation, DataSplits, iterate_batches
 from pruning_core.errors import InvalidSettingsError, NonFiniteLossError
 from pruning_core.training import (
-    check_finite,
     classification_loss,
     distillation_loss,
     eval_mode,
@@ -62,15 +61,6 @@ def test_the_loss_mixes_labels_and_teacher_by_weight(weight: float) -> None:
     labels_part = F.cross_entropy(logits(0), LABELS_N)
     teacher_part = distillation_loss(logits(0), logits(1), 2.0)
     torch.testing.assert_close(loss, (1 - weight) * labels_part + weight * teacher_part)
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_loss_that_is_not_finite_is_refused_by_stage_and_step(value: float) -> None:
-    check_finite(torch.tensor(3.0), stage="steering", step=4)
-    with pytest.raises(
-        NonFiniteLossError, match=f"the loss of steering must stay finite, but became {value} at step 4"
-    ):
-        check_finite(torch.tensor(value), stage="steering", step=4)
 
 
 def test_training_learns_and_tells_of_each_epoch(tiny_data: DataSplits, tiny_network: nn.Module) -> None:
