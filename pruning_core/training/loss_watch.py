@@ -15,8 +15,8 @@ class LossWatch:
     """The losses of one training, step by step.
 
     On the CPU each is looked at before it is used, so that no weight is updated with one that is not finite. On an
-    accelerator they are looked at some steps late, and always before ``take_sum`` returns: weights may have been updated
-    by then, but the training ends with an error, and nothing of it is kept.
+    accelerator they are looked at some steps late, and always before ``take_sum`` returns: weights may have been
+    updated by then, but the training ends with an error, and nothing of it is kept.
 
     Args:
         stage: Named in the error.
