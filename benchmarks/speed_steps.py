@@ -150,12 +150,15 @@ def plain_step(workload: Workload, data: DataSplits) -> Callable[[], None]:
     return step
 
 
-def trainings(workload: Workload, num_steps: int) -> Mapping[str, Callable[[StepReport], object]]:
+def trainings(
+    workload: Workload, num_steps: int, data: DataSplits | None = None
+) -> Mapping[str, Callable[[StepReport], object]]:
     """Return the stages' training functions, each for about ``num_steps`` steps, that report every step.
 
-    Each step is all that a stage does for it: reading and augmenting a batch, passes, losses and the update.
+    Each step is all that a stage does for it: reading and augmenting a batch, passes, losses and the update. Without
+    ``data`` images are noise.
     """
-    data, network = synthetic_data(workload), build_untrained(workload)
+    data, network = data or synthetic_data(workload), build_untrained(workload)
     problem, steering_set = steering_parts(workload, data, network)
     shared: dict[str, Any] = {"device": workload.device, "precision": workload.precision}
     epochs = -(-num_steps // _NUM_BATCHES)

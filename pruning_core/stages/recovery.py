@@ -71,6 +71,7 @@ def build_fine_tuned(context: StageContext) -> Artifact:
         seed=config.seed,
         device=device,
         precision=config.precision,
+        compiler=context.compiler,
         teacher=dense if config.fine_tuning.distillation.weight > 0 else None,
         report=context.report,
         processes=context.processes,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pruning_core.compiling import compiled
 from pruning_core.config import TrainingConfig
 from pruning_core.data import Batch, DataSplits, iterate_batches
 from pruning_core.distributed.processes import ALONE, Processes
@@ -46,6 +47,7 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
     device: str | torch.device = "cpu",
     teacher: nn.Module | None = None,
     precision: Precision = "float32",
+    compiler: str | None = None,
     report: StepReport = report_no_step,
     processes: Processes = ALONE,
 ) -> TrainingHistory:
@@ -63,14 +65,15 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
         teacher: Needed if, and used only if, ``settings.distillation.weight`` is positive. It sees the same
             augmented batches, in eval mode.
         precision: Of passes through the networks; weights and losses are in single precision.
+        compiler: A backend of ``torch.compile`` for both networks; None runs them as they are.
         report: Called with (done, total) steps after each epoch; may raise to stop.
         processes: Train one network together, each on its equal share of every batch. Without batch normalisation
             and dropout the weights are those of one process, to rounding; batch normalisation sees each process's
             share alone, and the running statistics are the first one's.
 
     Raises:
-        InvalidSettingsError: Distillation without a teacher, batches of one image with batch normalisation, or
-            batches that do not divide between the processes.
+        InvalidSettingsError: Distillation without a teacher, batches of one image with batch normalisation,
+            batches that do not divide between the processes, or an unknown compiler.
         NonFiniteLossError: The loss became NaN or infinite. On the CPU no weight was updated with it; elsewhere see
             ``LossWatch``.
     """
@@ -85,7 +88,11 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
     generator = torch.Generator().manual_seed(seed)
     watch = LossWatch("classifier training", device)
     losses: list[float] = []
-    with _own_random_state(seed + processes.rank, torch.device(device)), _teaching(teacher, device):
+    with (
+        _own_random_state(seed + processes.rank, torch.device(device)),
+        _teaching(teacher, device, compiler) as asked,
+        compiled(learner, compiler) as trained,
+    ):
         for epoch in range(settings.epochs):
             batches = iterate_batches(
                 data.train,
@@ -100,7 +107,7 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
             for step, batch in enumerate(batches, start=epoch * steps_per_epoch):
                 for group in optimiser.param_groups:
                     group["lr"] = schedule.learning_rate(step)
-                loss = _loss_of(learner, teacher, batch, settings, precision)
+                loss = _loss_of(trained, asked, batch, settings, precision)
                 watch.see(processes.mean(loss), step)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -170,10 +177,12 @@ def _own_random_state(seed: int, device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def _teaching(teacher: nn.Module | None, device: str | torch.device) -> Iterator[None]:
+def _teaching(
+    teacher: nn.Module | None, device: str | torch.device, compiler: str | None
+) -> Iterator[nn.Module | None]:
     if teacher is None:
-        yield
+        yield None
         return
     teacher.to(device)
-    with eval_mode(teacher):
-        yield
+    with eval_mode(teacher), compiled(teacher, compiler) as asked:
+        yield asked
