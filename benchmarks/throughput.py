@@ -102,6 +102,9 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=20, help="steps timed in a row")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU")
     parser.add_argument(
+        "--tune", action="store_true", help="let cuDNN time its algorithms for every convolution"
+    )
+    parser.add_argument(
         "--tiny", action="store_true", help="a small network, few steps, a compiler that does nothing"
     )
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
@@ -129,6 +132,7 @@ def cells_of(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
                                 "compiler": args.compiler if is_compiled else None,
                                 "rounds": args.rounds,
                                 "repeats": args.repeats,
+                                "is_tuned": args.tune,
                             }
 
 
@@ -136,6 +140,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Fill the table figure by figure."""
     args = read_arguments(argv)
     torch.set_num_threads(args.threads)
+    torch.backends.cudnn.benchmark = args.tune
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"throughput-{torch.device(args.device).type}.json"
     facts = machine_facts(args.device)

@@ -52,12 +52,16 @@ def _section(architecture: str, step: str, cells: Sequence[Figure]) -> list[str]
         found = [cell for cell in cells if cell["precision"] == precision]
         bounds = {cell["batch"]: f"{cell['bound_images_per_s']:,.0f}" for cell in found}
         lines.append(_row(precision, "*bound*", [bounds.get(batch, "") for batch in batches], ""))
-        for way in dict.fromkeys((cell["way"], cell["compiler"]) for cell in found):
-            of_way = {cell["batch"]: cell for cell in found if (cell["way"], cell["compiler"]) == way}
-            name = way[0] if way[1] is None else f"{way[0]} ({way[1]})"
+        for name in dict.fromkeys(_name(cell) for cell in found):
+            of_way = {cell["batch"]: cell for cell in found if _name(cell) == name}
             shown = [_figure(of_way.get(batch)) for batch in batches]
             lines.append(_row(precision, name, shown, _first_rounds(list(of_way.values()))))
     return [*lines, ""]
+
+
+def _name(cell: Figure) -> str:
+    notes = [note for note in (cell["compiler"], "cuDNN tuned" if cell["is_tuned"] else None) if note]
+    return f"{cell['way']} ({', '.join(notes)})" if notes else str(cell["way"])
 
 
 def _row(*columns: str | Sequence[str]) -> str:

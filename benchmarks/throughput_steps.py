@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +38,7 @@ from pruning_core.training import make_optimiser, train_classifier
 
 STEPS = ("training", "steering")
 Step = Callable[[], object]
+Compiled = TypeVar("Compiled", bound=Callable[..., Any])
 _WARM_UP = 3  # runs of what is captured; also makes what is made on first use
 
 
@@ -136,7 +138,7 @@ def training_step(workload: Workload, data: DataSplits, compiler: str | None) ->
     network = build_untrained(workload).to(workload.device).to(memory_format=torch.channels_last).train()
     optimiser = make_optimiser(network, TrainingConfig())
     batch = _ready_batch(workload, data)
-    called = network if compiler is None else torch.compile(network, backend=compiler, dynamic=False)
+    called = _compiled(network, compiler)
 
     def step() -> None:
         optimiser.zero_grad(set_to_none=True)
@@ -170,7 +172,7 @@ def steering_step(workload: Workload, data: DataSplits, compiler: str | None) ->
         came = explain_gated(dense, places, gates_C, batch.images_NCHW, classes_N)
         return F.cross_entropy(came.logits_NC, batch.labels_N) + distance(came.raw_NKP, wanted_NKP)
 
-    called = loss_of if compiler is None else torch.compile(loss_of, backend=compiler, dynamic=False)
+    called = _compiled(loss_of, compiler)
 
     def step() -> None:
         gates_C.grad = None
@@ -181,7 +183,7 @@ def steering_step(workload: Workload, data: DataSplits, compiler: str | None) ->
 
 def as_cuda_graph(step: Step) -> Step:
     """Record all that a step launches, and return what launches it again at once."""
-    side = torch.cuda.Stream()
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(_WARM_UP):
@@ -204,6 +206,12 @@ def count_numbers(workload: Workload) -> dict[str, StepNumbers]:
         explain(network, selector, image_1CHW)
     steering = replace(training, outputs=sum(sizes), weights=num_weights(network, selector))
     return {"training": training, "steering": steering}
+
+
+def _compiled(what: Compiled, compiler: str | None) -> Compiled:
+    if compiler is None:
+        return what
+    return cast(Compiled, torch.compile(what, backend=compiler, dynamic=False))
 
 
 def _ready_batch(workload: Workload, data: DataSplits) -> Batch:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from torch import nn
@@ -44,7 +45,6 @@ def compiled(network: nn.Module, compiler: str | None) -> Iterator[nn.Module]:
         return
     check_compiler(compiler)
     try:
-        module: nn.Module = torch.compile(network, backend=compiler, dynamic=False)
-        yield module
+        yield cast(nn.Module, torch.compile(network, backend=compiler, dynamic=False))
     finally:
         torch.compiler.reset()
