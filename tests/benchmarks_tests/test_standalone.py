@@ -29,7 +29,7 @@ RUN = """
 architecture: {name: cifar_resnet8, width: 0.25}
 dataset: {name: npz, root: data.npz}
 dense_training: {epochs: 1, batch_size: 32}
-method: task_inspired
+method: l1
 fine_tuning: {epochs: 1, batch_size: 32}
 """
 
