@@ -49,10 +49,7 @@ def measure(
     try:
         seconds, prepared = _time(args, step, way, workload)
     except RuntimeError as error:  # of compilers, of captures, of memory: told in the table
-        return {
-            **found,
-            "problem": f"failed: {type(error).__name__}: {str(error).strip().splitlines()[0][:120]}",
-        }
+        return {**found, "problem": _problem(error.__cause__ or error)}
     low, median, high = statistics.quantiles(seconds, n=4, method="inclusive")
     return {
         **found,
@@ -61,6 +58,11 @@ def measure(
         "images_per_s": round(workload.batch / median, 1),
         "share_of_bound": round(workload.batch / median / bound, 4),
     }
+
+
+def _problem(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"failed: {type(error).__name__}: {lines[0][:120] if lines else ''}"
 
 
 def _time(args: argparse.Namespace, step: str, way: Way, workload: Workload) -> tuple[list[float], float]:
@@ -98,8 +100,8 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--compiler", default="inductor", help="backend of torch.compile")
     parser.add_argument("--data", type=Path, help="an .npz file of images; default: noise")
     parser.add_argument("--device", default="cpu", help="as torch spells it")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--repeats", type=int, default=20, help="steps timed in a row")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=10, help="steps timed in a row")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU")
     parser.add_argument(
         "--tune", action="store_true", help="let cuDNN time its algorithms for every convolution"

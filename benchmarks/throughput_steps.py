@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -78,8 +79,13 @@ def images_for(workload: Workload, archive: Path | None) -> DataSplits:
     noise = synthetic_data(workload)
     if archive is None:
         return noise
-    data = load_data(load_config({"dataset": {"name": "npz", "root": str(archive)}}).dataset)
+    data = _read(archive)
     return replace(data, train=next_batch(data, len(noise.train)))
+
+
+@lru_cache(maxsize=1)
+def _read(archive: Path) -> DataSplits:
+    return load_data(load_config({"dataset": {"name": "npz", "root": str(archive)}}).dataset)
 
 
 def make_rounds(
