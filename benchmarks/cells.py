@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +41,7 @@ class Table:
     """
 
     name: str
-    rows: Iterable[str]
+    rows: Collection[str]
     identify: Callable[[Place], Mapping[str, Any]]
     measure: Callable[[Place], Mapping[str, Any]]
     render: Callable[[argparse.Namespace, Sequence[Cell]], str]

@@ -166,9 +166,8 @@ def trainings(
         predictor=PredictorConfig(epochs=epochs, batch_size=workload.batch),
         selector=SelectorConfig(epochs=epochs, batch_size=workload.batch),
     )
-    one_batch = replace(
-        data, train=next_batch(data, workload.batch)
-    )  # an epoch of one step: epochs are reported
+    # an epoch of one step, because epochs are reported; on a GPU the loss is then read in every step
+    one_batch = replace(data, train=next_batch(data, workload.batch))
     settings = TrainingConfig(epochs=num_steps, batch_size=workload.batch)
 
     def steer(network_weights: str, report: StepReport) -> None:

@@ -48,7 +48,8 @@ def train_predictor(
     Args:
         dense: Left as it is.
         data: Its training images, with their augmentation.
-        settings: ``predictor`` and the family of masks; ``seed`` gives masks, order and initial weights.
+        settings: ``predictor`` and the family of masks; ``seed`` gives masks, order and initial weights. Masks are
+            drawn on the device: another kind of device draws others.
         device: Where to train.
         precision: Of passes through the networks.
         report: Told of every step as (done, total).
