@@ -5,11 +5,12 @@ from __future__ import annotations
 from pruning_core.training.batch_norm import reestimate_batch_norm
 from pruning_core.training.classifier import TrainingHistory, make_optimiser, train_classifier
 from pruning_core.training.evaluation import Evaluation, eval_mode, evaluate
+from pruning_core.training.loss_watch import LossWatch
 from pruning_core.training.losses import (
-    check_finite,
     classification_loss,
     distillation_loss,
     feature_distance,
+    refuse_non_finite,
 )
 from pruning_core.training.map_reader import MapReader
 from pruning_core.training.schedules import SCHEDULES, learning_rate_factor
@@ -26,9 +27,10 @@ __all__ = [
     "classification_loss",
     "distillation_loss",
     "feature_distance",
-    "Teacher",
+    "refuse_non_finite",
+    "LossWatch",
     "MapReader",
-    "check_finite",
+    "Teacher",
     "SCHEDULES",
     "learning_rate_factor",
 ]

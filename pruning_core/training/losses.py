@@ -56,15 +56,13 @@ def feature_distance(came: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor
     return torch.stack(errors).mean()
 
 
-def check_finite(loss: Tensor, *, stage: str, step: int) -> float:
-    """Return the loss as a number; stop before the optimiser uses one that is not finite.
+def refuse_non_finite(loss: float, *, stage: str, step: int) -> None:
+    """Stop a training whose loss is not a number to go on with.
 
     Raises:
         NonFiniteLossError: It is NaN or infinite.
     """
-    value = loss.item()
-    if not math.isfinite(value):
+    if not math.isfinite(loss):
         raise NonFiniteLossError(
-            f"the loss of {stage} must stay finite, but became {value} at step {step}; lower its learning rate"
+            f"the loss of {stage} must stay finite, but became {loss} at step {step}; lower its learning rate"
         )
-    return value

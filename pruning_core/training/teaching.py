@@ -9,16 +9,17 @@ Shape suffixes used in this file:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from pruning_core.compiling import compiled
 from pruning_core.config import TrainingConfig
 from pruning_core.data import Batch
 from pruning_core.errors import InvalidSettingsError
-from pruning_core.precision import computing_in, in_single
+from pruning_core.precision import in_single, run_in
 from pruning_core.setting_types import Precision
 from pruning_core.training.evaluation import eval_mode
 from pruning_core.training.losses import classification_loss, feature_distance
@@ -40,67 +41,61 @@ class Teacher:
     student_channels: Callable[[str, Tensor], Tensor] = lambda _layer, map_NCHW: map_NCHW
 
 
-class Lesson:
-    """The loss of a batch.
+@contextmanager
+def taught_by(
+    teacher: Teacher | None,
+    student: nn.Module,
+    learner: nn.Module,
+    settings: TrainingConfig,
+    *,
+    device: str | torch.device,
+    precision: Precision,
+    compiler: str | None,
+) -> Iterator[Callable[[Batch], Tensor]]:
+    """Give the function of a batch to the loss of the student, differentiable in its weights.
 
     Args:
+        teacher: Needed if, and used only if, the settings distil; on the device and in eval mode inside the context.
         student: The network in training, whose modules are read.
-        learner: What is called in its place: itself, or its data-parallel self.
-        teacher: Needed if, and used only if, the settings distil.
+        learner: What is called in its place: itself, its data-parallel self, compiled or not.
         settings: Of the loss.
+        device: Where the student is.
         precision: Of passes through both networks; losses are in single precision.
+        compiler: A backend of ``torch.compile`` for both networks; None runs them as they are.
 
     Raises:
-        InvalidSettingsError: Distillation without a teacher.
+        InvalidSettingsError: Distillation without a teacher, or an unknown compiler.
     """
-
-    def __init__(
-        self,
-        student: nn.Module,
-        learner: nn.Module,
-        teacher: Teacher | None,
-        settings: TrainingConfig,
-        precision: Precision,
-    ) -> None:
-        self._student, self._learner = student, learner
-        self._teacher = _used(teacher, settings)
-        self._layers = self._teacher.layers if self._teacher and settings.distillation.features > 0 else ()
-        self._settings, self._precision = settings, precision
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Return the loss of the student on a batch, differentiable in its weights."""
-        logits_NC, maps = self._ask(self._learner, self._student, batch.images_NCHW)
-        teacher, settings = self._teacher, self._settings
+    teacher = _used(teacher, settings)
+    layers = teacher.layers if teacher is not None and settings.distillation.features > 0 else ()
+    with ExitStack() as held:
+        # hooks before compilation: what is compiled is the network with its hooks
+        student_reader = held.enter_context(MapReader(student, layers))
+        trained = held.enter_context(compiled(learner, compiler))
         if teacher is None:
-            return classification_loss(logits_NC, batch.labels_N, settings)
-        with torch.no_grad():
-            wanted_NC, wanted_maps = self._ask(teacher.network, teacher.network, batch.images_NCHW)
-        loss = classification_loss(logits_NC, batch.labels_N, settings, teacher_logits_NC=wanted_NC)
-        if not maps:
-            return loss
-        seen = [
-            teacher.student_channels(layer, wanted_NCHW)
-            for layer, wanted_NCHW in zip(self._layers, wanted_maps, strict=True)
-        ]
-        return loss + settings.distillation.features * feature_distance(maps, seen)
-
-    @contextmanager
-    def teaching(self, device: str | torch.device) -> Iterator[None]:
-        """Hold the teacher on the device and in eval mode."""
-        if self._teacher is None:
-            yield
+            yield lambda batch: classification_loss(
+                run_in(precision, trained, batch.images_NCHW), batch.labels_N, settings
+            )
             return
-        self._teacher.network.to(device)
-        with eval_mode(self._teacher.network):
-            yield
+        teacher.network.to(device)
+        held.enter_context(eval_mode(teacher.network))
+        teacher_reader = held.enter_context(MapReader(teacher.network, layers))
+        asked = held.enter_context(compiled(teacher.network, compiler))
 
-    def _ask(
-        self, called: nn.Module, read: nn.Module, images_NCHW: Tensor
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        with computing_in(self._precision, images_NCHW.device), MapReader(read, self._layers) as reader:
-            logits_NC = called(images_NCHW)
-            maps = reader.maps()
-        return in_single(logits_NC), tuple(in_single(map_NCHW) for map_NCHW in maps)
+        def loss(batch: Batch) -> Tensor:
+            with torch.no_grad():
+                wanted_NC = run_in(precision, asked, batch.images_NCHW)
+            came_NC = run_in(precision, trained, batch.images_NCHW)
+            total = classification_loss(came_NC, batch.labels_N, settings, teacher_logits_NC=wanted_NC)
+            if not layers:
+                return total
+            wanted = map(teacher.student_channels, layers, teacher_reader.maps())
+            return total + settings.distillation.features * feature_distance(
+                [in_single(map_NCHW) for map_NCHW in student_reader.maps()],
+                [in_single(map_NCHW) for map_NCHW in wanted],
+            )
+
+        yield loss
 
 
 def _used(teacher: Teacher | None, settings: TrainingConfig) -> Teacher | None:
