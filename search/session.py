@@ -74,7 +74,12 @@ class SearchSession:
         self._folder = folder
         self._slots = slots
         study = open_search_study(folder, spec)
-        study.note(_birth_certificate(facts))
+        study.note(
+            {
+                **_birth_certificate({**facts, "sampler": str(study.sampler)}),
+                "sampler": study.sampler.to_plain(),
+            }
+        )
         adopted, finished = study.adopt(), study.finished()
         self._state = SearchState(
             combine_records(spec, study.attributes, finished), limit=spec.limits.trials, slots=slots

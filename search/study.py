@@ -21,15 +21,18 @@ from optuna.trial import FrozenTrial, TrialState
 from reports.objectives import OBJECTIVES
 from reports.records import TrialRecord, TrialStatus
 from search.per_trial_sampler import PerTrialSampler
-from search.samplers import make_sampler
+from search.sampler_choice import SamplerChoice
+from search.samplers import SAMPLERS, make_sampler
 from search.spec import SearchSpec
 from search.study_folder import StudyFolder
 from search.study_journal import StudyJournal, open_journal, read_journal
+from search.study_view import StudyView, bounded
 from spaces import Value
 
 __all__ = ["AskedTrial", "SearchStudy", "StudySnapshot", "open_search_study", "read_snapshot"]
 
 _VALUES, _KEY, _STARTED_AT, _RECORD, _REFUSED = "values", "trial_key", "started_at", "record", "refused"
+_SAMPLER = "sampler"
 
 _STATES = {
     TrialStatus.COMPLETE: TrialState.COMPLETE,
@@ -66,12 +69,20 @@ class SearchStudy:
         self._journal = journal
         self._space = spec.space
         self._spec = spec
+        self._task = spec.task
+        noted = study.user_attrs.get(_SAMPLER)
+        self._choice = spec.sampler_choice if noted is None else SamplerChoice.from_plain(noted)
         self.avoid(_never)
         self._live: dict[int, optuna.Trial] = {}
 
     @property
+    def sampler(self) -> SamplerChoice:
+        """Which sampler proposes: what was noted when the study began, so that a resumed one goes on as it began."""
+        return self._choice
+
+    @property
     def attributes(self) -> Mapping[str, Any]:
-        """What was noted about the study when it began: id, created_at, version, machine, facts."""
+        """What was noted about the study when it began: id, created_at, version, machine, sampler, facts."""
         return self._study.user_attrs
 
     def note(self, attributes: Mapping[str, Any]) -> None:
@@ -115,7 +126,7 @@ class SearchStudy:
 
     def avoid(self, is_tried: Callable[[Mapping[str, Value]], bool]) -> None:
         """From now on, do not propose configurations of which this is true."""
-        self._study.sampler = PerTrialSampler(self._space, self._make_sampler, is_tried)
+        self._study.sampler = PerTrialSampler(self._space, self._make_sampler, is_tried, self._view)
 
     def mark_started(self, number: int, trial_key: str) -> None:
         """Note that a worker got the trial."""
@@ -145,11 +156,16 @@ class SearchStudy:
         self._study.tell(trial, state=TrialState.FAIL)
 
     def _make_sampler(self, number: int, attempt: int | None) -> BaseSampler:
-        config = self._spec.sampler
+        seed = self._spec.sampler.seed
         if attempt is None:
-            return make_sampler("random", config.seed, -_ATTEMPTS_APART * (number + 1))
+            return make_sampler("random", self._task, seed, -_ATTEMPTS_APART * (number + 1))
         proposal = number if attempt == 0 else -_ATTEMPTS_APART * (number + 1) - attempt
-        return make_sampler(config.name, config.seed, proposal)
+        return make_sampler(self._choice.name, self._task, seed, proposal)
+
+    def _view(self, study: optuna.Study) -> StudyView:
+        """Show samplers what they may learn from."""
+        trials = [trial for trial in study.get_trials(deepcopy=False) if _REFUSED not in trial.user_attrs]
+        return StudyView(study, bounded(trials, study.directions, SAMPLERS[self._choice.name].max_history))
 
     def _complete_proposal(self, trial: optuna.Trial, started_at: float | None) -> AskedTrial:
         values = trial.user_attrs.get(_VALUES)

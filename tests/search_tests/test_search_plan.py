@@ -155,14 +155,16 @@ def test_plan_prints_what_would_run(tmp_path: Path) -> None:
     lines = result.stdout.splitlines()
     assert lines[0] == "study          tiny"
     assert lines[1] == "data           digits: 1,078 training, 360 validation, 359 test images, 10 classes"
-    assert "trials         7, proposed by tpe with seed 0, at most 0.5 hours" in lines
+    assert "trials         7, at most 0.5 hours" in lines
+    assert "sampler        tpe: auto, as 7 trials are too few for generations; seed 0" in lines
     assert any(line.startswith("budgets        macs: reachable minimum 472K, 15.5%") for line in lines)
 
 
 def test_a_finite_space_is_planned_as_such(tmp_path: Path) -> None:
     text = "study: tiny\nsearch:\n  budgets.macs: {choices: [0.4, 0.6]}\n  saliency.num_basis: {choices: [1, 2]}\n"
     result = runner.invoke(app, ["plan", str(write_spec(tmp_path, text))])
-    assert "trials         4 of 4 configurations, proposed by tpe with seed 0" in result.stdout
+    assert "trials         4 of 4 configurations" in result.stdout
+    assert "sampler        random: auto, as 40 trials reach all 4 configurations; seed 0" in result.stdout
 
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ def test_a_short_spec_has_the_documented_defaults(tmp_path: Path) -> None:
         "macs": Direction.MINIMIZE,
         "params": Direction.MINIMIZE,
     }
-    assert (spec.sampler.name, spec.scheduler.name, spec.limits.trials) == ("tpe", "none", 40)
+    assert (spec.sampler.name, spec.scheduler.name, spec.limits.trials) == ("auto", "none", 40)
     assert spec.storage.path == "./results"
     assert list(spec.space.distributions) == ["budgets.macs", "saliency.num_basis"]
 
@@ -164,7 +164,7 @@ def test_a_wrong_override_is_blamed_on_the_command_line(tmp_path: Path, override
         (SPEC.replace("num_basis", "num_bases"), "spec.yaml:6: .*Did you mean saliency.num_basis"),
         (
             SPEC + "sampler: {name: cmaes}\n",
-            "unknown sampler 'cmaes'. Known samplers: nsga2, nsga3, qmc, random, tpe",
+            "unknown sampler 'cmaes'. Known samplers: along_front, auto, gp, nsga2, nsga3, qmc, random, tpe",
         ),
         (
             SPEC + "scheduler: {name: successive_halving}\n",
