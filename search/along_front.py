@@ -137,15 +137,18 @@ class _History:
         names = list(self._task.objectives)
         values = np.array([trial.values for trial in self.complete], dtype=float)
         accuracy = names.index("accuracy")
+        filled = self._running + [
+            trial for trial in self._without_values if trial.state is TrialState.FAIL or _is_violating(trial)
+        ]
         return FrontKnowledge(
             places_NB=self._places_of(self.complete),
             accuracy_N=values[:, accuracy],
             costs_NM=np.maximum(np.delete(values, accuracy, axis=1), 1e-12),
             limits_NM=self.limits([self._budgets(trial) for trial in self.complete]),
             is_feasible_N=np.array([not _is_violating(trial) for trial in self.complete]),
-            running_RB=self._places_of(self._running),
-            running_limits_RM=self.limits([self._budgets(trial) for trial in self._running]),
-            fruitless_NB=self._places_of(self._without_values),
+            filled_FB=self._places_of(filled),
+            filled_limits_FM=self.limits([self._budgets(trial) for trial in filled]),
+            lost_LB=self._places_of(self._without_values),
         )
 
     def places(self, budgets: Sequence[Sequence[float]]) -> Floats:

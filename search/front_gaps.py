@@ -9,11 +9,13 @@ a set of candidate budgets three numbers are worked out from the trials so far:
 * the chance: how often trials near there made the front, were they dominated, stopped, failed, or missed a limit.
 
 The gap is the hypervolume that such a network would add, times the chance. Trials that still run count as if they had
-reached what is within reach, so that slots that work at the same time do not fill the same gap.
+reached what is within reach, so that slots that work at the same time do not fill the same gap; and so do those that
+failed or could not meet their budgets, so that what cannot be had is not asked for again and again.
 
 Shape suffixes used in this file:
     N  trials with values
-    R  trials that run
+    F  trials whose budgets count as filled
+    L  trials without a network
     C  candidate budgets
     B  budgets that vary, as places in [0, 1] (see `budget_axes`)
     M  objectives, as losses: lower is better
@@ -42,8 +44,9 @@ class FrontKnowledge:
     """What is known when a budget is chosen.
 
     ``places_NB``, ``accuracy_N``, ``costs_NM`` (absolute, above 0): of trials with values. ``limits_NM``: the budget
-    on each cost, 1 where none varies. ``is_feasible_N``: whether they meet all constraints. ``running_RB``: places
-    of trials without a result yet. ``fruitless_NB``: places of trials that gave no network.
+    on each cost, 1 where none varies. ``is_feasible_N``: whether they meet all constraints. ``filled_FB``,
+    ``filled_limits_FM``: of trials that run, failed, or could not meet their budgets. ``lost_LB``: places of trials
+    that ended without values.
     """
 
     places_NB: Floats
@@ -51,9 +54,9 @@ class FrontKnowledge:
     costs_NM: Floats
     limits_NM: Floats
     is_feasible_N: NDArray[np.bool_]
-    running_RB: Floats
-    running_limits_RM: Floats
-    fruitless_NB: Floats
+    filled_FB: Floats
+    filled_limits_FM: Floats
+    lost_LB: Floats
 
 
 def neighbourhood(num_trials: int, num_budgets: int) -> float:
@@ -116,8 +119,8 @@ def gaps(known: FrontKnowledge, candidates_CB: Floats, limits_CM: Floats) -> Flo
     everything = np.concatenate([front_NM, foreseen_CM])
     low_M, high_M = everything.min(axis=0), everything.max(axis=0)
     span_M = np.where(high_M > low_M, high_M - low_M, 1.0)
-    if len(known.running_RB):
-        front_NM = np.concatenate([front_NM, foresee(known.running_RB, known.running_limits_RM)])
+    if len(known.filled_FB):
+        front_NM = np.concatenate([front_NM, foresee(known.filled_FB, known.filled_limits_FM)])
     volumes_C = _added_volumes((front_NM - low_M) / span_M, (foreseen_CM - low_M) / span_M)
     return volumes_C * _chances(known, losses_NM, candidates_CB, width)
 
@@ -147,9 +150,8 @@ def _chances(
     feasible = np.flatnonzero(known.is_feasible_N)
     is_won_N[feasible[_on_front(losses_NM[feasible])]] = True
     won_C = _num_near(known.places_NB[is_won_N], candidates_CB, width)
-    lost_C = _num_near(known.places_NB[~is_won_N], candidates_CB, width)
-    fruitless_C = _num_near(known.fruitless_NB, candidates_CB, width)
-    chances_C: Floats = (1.0 + won_C) / (1.0 + won_C + lost_C + fruitless_C)
+    lost_LB = np.concatenate([known.places_NB[~is_won_N], known.lost_LB])
+    chances_C: Floats = (1.0 + won_C) / (1.0 + won_C + _num_near(lost_LB, candidates_CB, width))
     return chances_C
 
 

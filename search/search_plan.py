@@ -84,6 +84,7 @@ def plan_search(spec: SearchSpec, backend: PruningBackend) -> SearchPlan:
     configs = [spec.make_config(values) for values in _draw(spec)]
     described = _describe_networks(configs, backend)
     facts = next(iter(described.values()))
+    _check_first(spec, backend)
     unmet = [_unmet(config, described[_network_of(config)]) for config in configs]
     resources = {resource for config in configs for resource, _ in config.budgets.items()}
     return SearchPlan(
@@ -101,6 +102,25 @@ def plan_search(spec: SearchSpec, backend: PruningBackend) -> SearchPlan:
         infeasible_share=sum(bool(names) for names in unmet) / len(unmet),
         num_shared_stages=_count_shared_stages(configs, backend, spec.limits.trials),
     )
+
+
+def _check_first(spec: SearchSpec, backend: PruningBackend) -> None:
+    """Refuse configurations to try first that ask for budgets out of reach.
+
+    Raises:
+        InfeasibleBudgetsError: Names the configuration, the budget and its minimum.
+    """
+    for index, point in enumerate(spec.fixed_points):
+        config = spec.make_config(point)
+        facts = _describe_networks([config], backend)[_network_of(config)]
+        for resource in sorted(_unmet(config, facts)):
+            if f"budgets.{resource}" in point:
+                minimum, dense = (_count(facts, kind, resource) for kind in ("minimum", "dense"))
+                text = amount_of(resource, resource.shown(minimum))
+                raise InfeasibleBudgetsError(
+                    f"'first.{index}': budgets.{resource} must be at least {minimum / dense:.4f} ({text}), what the "
+                    f"narrowest allowed network costs, but got {point[f'budgets.{resource}']}"
+                )
 
 
 def _draw(spec: SearchSpec) -> list[Mapping[str, Value]]:

@@ -70,6 +70,19 @@ def spec_of(folder: Path, text: str, *overrides: str) -> SearchSpec:
     return load_spec(write_spec(folder, text), overrides)
 
 
+def test_a_configuration_to_try_first_must_be_within_reach(tmp_path: Path) -> None:
+    text = SEARCH + "  saliency.num_basis: {choices: [1, 2]}\nfirst:\n- {budgets.macs: 0.4}\n- {budgets.macs: 0.3}\n"
+    with pytest.raises(
+        InfeasibleBudgetsError, match=r"'first.1': budgets.macs must be at least 0.4000 \(400\), .* but got 0.3"
+    ):
+        plan(tmp_path, text)
+
+
+def test_a_first_configuration_that_leaves_a_budget_to_be_drawn_is_not_held_to_it(tmp_path: Path) -> None:
+    text = SEARCH + "  saliency.num_basis: {choices: [1, 2]}\nfirst: [{saliency.num_basis: 2}]\n"
+    assert plan(tmp_path, text, "run.budgets.macs=0.3").budgets
+
+
 def test_the_part_of_a_range_below_the_minimum_is_told(tmp_path: Path) -> None:
     found = plan(tmp_path, SEARCH)
     (macs,) = found.budgets
