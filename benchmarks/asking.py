@@ -106,7 +106,9 @@ def measure(name: str, task: SearchTask, num_trials: int, num_asks: int) -> tupl
 
 def main() -> None:
     """Print one line per sampler."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--asks", type=int, default=5)
     parser.add_argument("--samplers", nargs="+", default=[AUTO, "tpe", "along_front"])
@@ -116,7 +118,9 @@ def main() -> None:
     for name in args.samplers:
         choice = choose_sampler(name, task)
         cpu_s, wall_s = measure(choice.name, task, args.trials, args.asks)
-        print(f"{name} ({choice}): {1e3 * cpu_s:.0f} ms of CPU time, {1e3 * wall_s:.0f} ms, at {args.trials} trials")
+        print(
+            f"{name} ({choice}): {1e3 * cpu_s:.0f} ms of CPU time, {1e3 * wall_s:.0f} ms, at {args.trials} trials"
+        )
 
 
 if __name__ == "__main__":

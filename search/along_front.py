@@ -153,9 +153,7 @@ class _History:
 
     def places(self, budgets: Sequence[Sequence[float]]) -> Floats:
         """Return budgets as places in [0, 1]."""
-        places = [
-            [axis.place(value) for axis, value in zip(self._axes, row, strict=True)] for row in budgets
-        ]
+        places = [[axis.place(value) for axis, value in zip(self._axes, row, strict=True)] for row in budgets]
         return np.array(places, dtype=float).reshape(-1, len(self._axes))
 
     def limits(self, budgets: Sequence[Sequence[float]]) -> Floats:
@@ -175,7 +173,10 @@ class _History:
         values = self.knowledge()
         surplus = residuals(values.places_NB, values.accuracy_N)
         told = [
-            *((trial, TrialState.COMPLETE, float(one)) for trial, one in zip(self.complete, surplus, strict=True)),
+            *(
+                (trial, TrialState.COMPLETE, float(one))
+                for trial, one in zip(self.complete, surplus, strict=True)
+            ),
             *(
                 (trial, TrialState.PRUNED, None)
                 for trial in self._without_values

@@ -99,4 +99,3 @@ def _axis(name: str, distribution: BaseDistribution) -> BudgetAxis | None:
         step=distribution.step,
         is_whole=isinstance(distribution, IntDistribution),
     )
-

@@ -9,52 +9,25 @@ this search, count towards none of its limits and are never on its front.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from typing import cast
 
 from pruning_core.config import PruningConfig, load_config
 from pruning_core.errors import InvalidSettingsError
 from reports.formats import counted
 from reports.objectives import OBJECTIVES
 from reports.records import TrialRecord, TrialStatus
+from search.earlier_trials import EarlierTrial
 from search.spec import SearchSpec
 from search.study_folder import StudyFolder
 from search.study_records import read_study
 from spaces import Value, field_names, plain_value
 
-__all__ = ["EarlierTrial", "EarlierTrials", "read_earlier_trials", "to_optuna"]
+__all__ = ["EarlierTrials", "read_earlier_trials"]
 
 _MOST_NAMED = 3
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EarlierTrial:
-    """``values``: of the fields that vary here. ``scores``: of the objectives, in their order. ``constraints``: of this
-    search, satisfied when <= 0.
-    """
-
-    values: Mapping[str, Value]
-    scores: tuple[float, ...]
-    constraints: Mapping[str, float]
-
-    def to_plain(self) -> dict[str, Any]:
-        """Return what JSON can hold; ``from_plain`` reads it back."""
-        return {
-            "values": dict(self.values),
-            "scores": list(self.scores),
-            "constraints": dict(self.constraints),
-        }
-
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> EarlierTrial:
-        """Read what ``to_plain`` wrote."""
-        return cls(
-            values=plain["values"], scores=tuple(plain["scores"]), constraints=plain["constraints"]
-        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,22 +59,6 @@ def read_earlier_trials(spec: SearchSpec) -> EarlierTrials:
         trials += found
         notes.append(f"{counted(len(found), 'trial')} of {num_finished} of {name}{_why(differences)}")
     return EarlierTrials(trials=tuple(trials), notes=tuple(notes))
-
-
-def to_optuna(trials: Sequence[EarlierTrial], spec: SearchSpec) -> list[FrozenTrial]:
-    """Return earlier trials as Optuna's, with negative numbers, which no trial of the search has."""
-    converted = []
-    for index, trial in enumerate(trials):
-        one = create_trial(
-            state=TrialState.COMPLETE,
-            values=trial.scores,
-            params=dict(trial.values),
-            distributions={name: spec.space.distributions[name] for name in trial.values},
-            constraints=dict(trial.constraints),
-        )
-        one.number = one._trial_id = index - len(trials)
-        converted.append(one)
-    return converted
 
 
 def _usable(spec: SearchSpec, records: Sequence[TrialRecord]) -> tuple[list[EarlierTrial], Counter[str]]:

@@ -143,9 +143,7 @@ def _added_volumes(front_NM: Floats, candidates_CM: Floats) -> Floats:
     )
 
 
-def _chances(
-    known: FrontKnowledge, losses_NM: Floats, candidates_CB: Floats, width: float
-) -> Floats:
+def _chances(known: FrontKnowledge, losses_NM: Floats, candidates_CB: Floats, width: float) -> Floats:
     is_won_N = np.zeros(len(losses_NM), dtype=np.bool_)
     feasible = np.flatnonzero(known.is_feasible_N)
     is_won_N[feasible[_on_front(losses_NM[feasible])]] = True

@@ -51,7 +51,9 @@ def choose_sampler(name: str, task: SearchTask) -> SamplerChoice:
     if name == AUTO:
         return _choose(task)
     if name == "along_front" and not budget_axes(task.space):
-        return SamplerChoice(name="tpe", reason="no budget varies in all configurations for along_front to go along")
+        return SamplerChoice(
+            name="tpe", reason="no budget varies in all configurations for along_front to go along"
+        )
     if task.space.conditions and not SAMPLERS[name].models_conditions:
         return SamplerChoice(name=name, reason="fields that vary only under a condition are drawn at random")
     return SamplerChoice(name=name)
@@ -61,7 +63,9 @@ def _choose(task: SearchTask) -> SamplerChoice:
     trials = f"{task.num_trials:,} trials"
     available = task.space.num_configurations
     if available is not None and available <= task.num_trials:
-        return SamplerChoice(name="random", reason=f"auto, as {trials} reach all {available:,} configurations")
+        return SamplerChoice(
+            name="random", reason=f"auto, as {trials} reach all {available:,} configurations"
+        )
     if task.num_trials < _MANY_TRIALS:
         return SamplerChoice(name="tpe", reason=f"auto, as {trials} are too few for generations")
     if task.space.conditions:

@@ -13,6 +13,7 @@ from pruning_core.config import PruningConfig
 from pruning_core.errors import InfeasibleBudgetsError
 from reports.formats import amount_of, percent
 from search.backend import Facts, PruningBackend
+from search.earlier_studies import read_earlier_trials
 from search.spec import SearchSpec
 from spaces import Value
 
@@ -50,13 +51,15 @@ class BudgetReach:
 class SearchPlan:
     """``facts``: about data and dense network. ``num_shared_stages``: by name, at most one per trial of each.
 
-    ``infeasible_share``: of random configurations, that ask for less than some budget's minimum.
+    ``infeasible_share``: of random configurations, that ask for less than some budget's minimum. ``earlier``: what can
+    be learned from which earlier study, in words.
     """
 
     facts: Facts
     budgets: tuple[BudgetReach, ...]
     infeasible_share: float
     num_shared_stages: Mapping[str, int]
+    earlier: tuple[str, ...] = ()
 
     def check_feasible(self) -> None:
         """Refuse a search in which no configuration can be met.
@@ -101,6 +104,7 @@ def plan_search(spec: SearchSpec, backend: PruningBackend) -> SearchPlan:
         ),
         infeasible_share=sum(bool(names) for names in unmet) / len(unmet),
         num_shared_stages=_count_shared_stages(configs, backend, spec.limits.trials),
+        earlier=read_earlier_trials(spec).notes,
     )
 
 

@@ -75,12 +75,14 @@ def _server_address(address: str) -> str:
 
 
 class SamplerConfig(Settings):
-    """Proposes configurations. ``name``: a key of ``SAMPLERS``, or ``auto``: one is chosen by the number of trials and of
-    objectives, and the plan says which. ``seed``: same history, same proposals.
+    """Proposes configurations. ``name``: a key of ``SAMPLERS``, or ``auto``, which chooses by the number of trials and
+    of objectives; the plan says which. ``seed``: same history, same proposals. ``learn_from``: earlier studies of the
+    same results folder whose finished trials samplers see, where they are configurations of this search too.
     """
 
     name: Annotated[str, AfterValidator(_known_sampler)] = AUTO
     seed: int = 0
+    learn_from: tuple[Annotated[str, AfterValidator(check_study_name)], ...] = ()
 
 
 class SchedulerConfig(Settings):

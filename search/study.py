@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from reports.objectives import OBJECTIVES
 from reports.records import TrialRecord, TrialStatus
+from search.earlier_trials import EarlierTrial, to_optuna
 from search.per_trial_sampler import PerTrialSampler
 from search.sampler_choice import SamplerChoice
 from search.samplers import SAMPLERS, make_sampler
@@ -32,7 +33,7 @@ from spaces import Value
 __all__ = ["AskedTrial", "SearchStudy", "StudySnapshot", "open_search_study", "read_snapshot"]
 
 _VALUES, _KEY, _STARTED_AT, _RECORD, _REFUSED = "values", "trial_key", "started_at", "record", "refused"
-_SAMPLER = "sampler"
+_SAMPLER, _EARLIER = "sampler", "earlier_trials"
 
 _STATES = {
     TrialStatus.COMPLETE: TrialState.COMPLETE,
@@ -72,6 +73,7 @@ class SearchStudy:
         self._task = spec.task
         noted = study.user_attrs.get(_SAMPLER)
         self._choice = spec.sampler_choice if noted is None else SamplerChoice.from_plain(noted)
+        self._earlier = self._read_earlier()
         self.avoid(_never)
         self._live: dict[int, optuna.Trial] = {}
 
@@ -91,6 +93,12 @@ class SearchStudy:
         for name, value in attributes.items():
             if name not in known:
                 self._study.set_user_attr(name, value)
+
+    def learn_from(self, read: Callable[[], Sequence[EarlierTrial]]) -> None:
+        """Let samplers see trials of earlier studies, as these were when the study began; they are no trials of it."""
+        if _EARLIER not in self._study.user_attrs:
+            self.note({_EARLIER: [trial.to_plain() for trial in read()]})
+            self._earlier = self._read_earlier()
 
     def finished(self) -> list[TrialRecord]:
         """Return the records of all finished trials in the order they were told; refused proposals have none."""
@@ -162,9 +170,14 @@ class SearchStudy:
         proposal = number if attempt == 0 else -_ATTEMPTS_APART * (number + 1) - attempt
         return make_sampler(self._choice.name, self._task, seed, proposal)
 
+    def _read_earlier(self) -> list[FrozenTrial]:
+        noted = self._study.user_attrs.get(_EARLIER, ())
+        return to_optuna([EarlierTrial.from_plain(plain) for plain in noted], self._space)
+
     def _view(self, study: optuna.Study) -> StudyView:
         """Show samplers what they may learn from."""
-        trials = [trial for trial in study.get_trials(deepcopy=False) if _REFUSED not in trial.user_attrs]
+        own = [trial for trial in study.get_trials(deepcopy=False) if _REFUSED not in trial.user_attrs]
+        trials = [*self._earlier, *own]
         return StudyView(study, bounded(trials, study.directions, SAMPLERS[self._choice.name].max_history))
 
     def _complete_proposal(self, trial: optuna.Trial, started_at: float | None) -> AskedTrial:

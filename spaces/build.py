@@ -46,7 +46,9 @@ def build_space(ranges: Mapping[str, Range], run: PruningConfig) -> SearchSpace:
         },
         conditions={
             name: {
-                parent: tuple(cast(Value, ends[parent][place_of(one, ranges[parent].ends)]) for one in allowed)
+                parent: tuple(
+                    cast(Value, ends[parent][place_of(one, ranges[parent].ends)]) for one in allowed
+                )
                 for parent, allowed in declared.when.items()
             }
             for name, declared in ranges.items()

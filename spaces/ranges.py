@@ -51,7 +51,9 @@ class Range(Settings):
     log: bool = False
     step: Annotated[int | float, Field(gt=0)] | None = None
     choices: tuple[Annotated[Value, BeforeValidator(_single_value)], ...] | None = None
-    when: Annotated[dict[str, tuple[Value, ...]], BeforeValidator(_as_condition)] = Field(default_factory=dict)
+    when: Annotated[dict[str, tuple[Value, ...]], BeforeValidator(_as_condition)] = Field(
+        default_factory=dict
+    )
 
     @model_validator(mode="before")
     @classmethod

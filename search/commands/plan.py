@@ -69,6 +69,7 @@ def plan_lines(spec: SearchSpec, found: SearchPlan) -> list[str]:
         *_named("search", [f"{name}: {spec.space.describe(name)}" for name in spec.space.distributions]),
         ("trials", _trials(spec)),
         ("sampler", f"{spec.sampler_choice}; seed {spec.sampler.seed}"),
+        *_named("learns from", found.earlier),
         *_named("budgets", [f"{one.resource}: {one}" for one in found.budgets]),
         ("shared stages", ", ".join(f"{count} {name}" for name, count in found.num_shared_stages.items())),
     ]

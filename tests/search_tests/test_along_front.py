@@ -1,4 +1,4 @@
-"""Along the front: on networks whose accuracy is a known function of the budget and of settings that are to be found."""
+"""Along the front of networks whose accuracy is a known function of the budget and of settings to be found."""
 
 from __future__ import annotations
 

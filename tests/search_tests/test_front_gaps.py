@@ -76,7 +76,7 @@ def test_budgets_at_which_nothing_came_of_trials_lose_their_appeal() -> None:
         gaps(known(places, lost=lost), GRID_C1, budget(GRID_C1)) for lost in ([], [0.6, 0.65, 0.7, 0.75, 0.8])
     )
     is_there = np.abs(GRID_C1[:, 0] - 0.7) < 0.1
-    assert (after_C[is_there] < 0.4 * before_C[is_there]).all()
+    assert (after_C[is_there] < 0.5 * before_C[is_there]).all()
     assert after_C[4] > 0.9 * before_C[4]  # at 0.1
 
 
@@ -84,11 +84,16 @@ def test_trials_that_miss_a_constraint_are_not_of_the_front() -> None:
     knowledge = known([0.0, 0.25, 0.5, 0.75, 1.0])
     is_feasible_N = np.array([True, True, True, False, False])
     added_C = gaps(replace(knowledge, is_feasible_N=is_feasible_N), GRID_C1, budget(GRID_C1))
-    assert added_C[GRID_C1[:, 0] > 0.6].max() > gaps(knowledge, GRID_C1, budget(GRID_C1))[GRID_C1[:, 0] > 0.6].max()
+    assert (
+        added_C[GRID_C1[:, 0] > 0.6].max()
+        > gaps(knowledge, GRID_C1, budget(GRID_C1))[GRID_C1[:, 0] > 0.6].max()
+    )
 
 
 def test_gaps_do_not_depend_on_the_unit_of_a_cost() -> None:
     knowledge = known([0.0, 0.2, 0.5, 1.0])
     in_kilo = replace(knowledge, costs_NM=knowledge.costs_NM / 1000)
     limits_CM = budget(GRID_C1)
-    np.testing.assert_allclose(gaps(knowledge, GRID_C1, limits_CM), gaps(in_kilo, GRID_C1, limits_CM), atol=1e-9)
+    np.testing.assert_allclose(
+        gaps(knowledge, GRID_C1, limits_CM), gaps(in_kilo, GRID_C1, limits_CM), atol=1e-9
+    )

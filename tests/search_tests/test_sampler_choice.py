@@ -19,7 +19,9 @@ CONDITIONAL: Mapping[str, object] = {
 }
 
 
-def choose(name: str, written: Mapping[str, object], num_trials: int = 40, num_costs: int = 2) -> SamplerChoice:
+def choose(
+    name: str, written: Mapping[str, object], num_trials: int = 40, num_costs: int = 2
+) -> SamplerChoice:
     ranges = {field: Range.model_validate(one) for field, one in written.items()}
     costs = ("macs", "params", "latency_ms", "activation_memory")[:num_costs]
     task = SearchTask(
@@ -58,7 +60,10 @@ def test_without_a_budget_there_is_no_front_to_go_along() -> None:
 
 @pytest.mark.parametrize("name", ["nsga2", "nsga3", "gp", "qmc"])
 def test_who_draws_conditional_fields_at_random_says_so(name: str) -> None:
-    assert str(choose(name, CONDITIONAL)) == f"{name}: fields that vary only under a condition are drawn at random"
+    assert (
+        str(choose(name, CONDITIONAL))
+        == f"{name}: fields that vary only under a condition are drawn at random"
+    )
 
 
 def test_a_choice_comes_back_from_plain_data() -> None:

@@ -71,9 +71,13 @@ def spec_of(folder: Path, text: str, *overrides: str) -> SearchSpec:
 
 
 def test_a_configuration_to_try_first_must_be_within_reach(tmp_path: Path) -> None:
-    text = SEARCH + "  saliency.num_basis: {choices: [1, 2]}\nfirst:\n- {budgets.macs: 0.4}\n- {budgets.macs: 0.3}\n"
+    text = (
+        SEARCH
+        + "  saliency.num_basis: {choices: [1, 2]}\nfirst:\n- {budgets.macs: 0.4}\n- {budgets.macs: 0.3}\n"
+    )
     with pytest.raises(
-        InfeasibleBudgetsError, match=r"'first.1': budgets.macs must be at least 0.4000 \(400\), .* but got 0.3"
+        InfeasibleBudgetsError,
+        match=r"'first.1': budgets.macs must be at least 0.4000 \(400\), .* but got 0.3",
     ):
         plan(tmp_path, text)
 
@@ -128,6 +132,14 @@ def test_shared_stages_are_counted_by_name_and_never_more_than_trials(tmp_path: 
     text = SEARCH + "  saliency.num_basis: {choices: [1, 2, 4]}\n"
     assert plan(tmp_path, text).num_shared_stages == {"dense": 1, "selector": 3}
     assert plan(tmp_path, text, "limits.trials=2").num_shared_stages == {"dense": 1, "selector": 2}
+
+
+def test_a_field_that_varies_only_with_methods_that_read_it_has_an_effect(tmp_path: Path) -> None:
+    text = SEARCH + "  method: {choices: [l1, interpretation_steered]}\n"
+    steps = "  gates.steps: {choices: [1, 2], when: {method: METHOD}}\n"
+    check_effects(spec_of(tmp_path, text + steps.replace("METHOD", "interpretation_steered")))
+    with pytest.raises(InvalidSettingsError, match=r"'search.gates.steps': has no effect with method l1,"):
+        check_effects(spec_of(tmp_path, text + steps.replace("METHOD", "l1")))
 
 
 @pytest.mark.parametrize(

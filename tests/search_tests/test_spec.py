@@ -198,6 +198,12 @@ def test_a_wrong_override_is_blamed_on_the_command_line(tmp_path: Path, override
         (SPEC + "constraints: {params: 2}\n", "'constraints.params': must look like <= 0.3M .*but got '2'"),
         (SPEC + "constraints: {accuracy: '>= 90'}\n", "an accuracy is a share in .0, 1. or a percentage"),
         (SPEC + "constraints: {accuracy: '<= 90%'}\n", "must look like >= 90%, but got"),
+        (
+            SPEC.replace(
+                "  budgets.macs:", "  gates.steps: {low: 1, high: 9, when: {method: l1}}\n  budgets.macs:"
+            ),
+            "spec.yaml:4: 'search.gates.steps.when': must name fields that vary, but method does not",
+        ),
         (SPEC + "first: [{budgets.macs: 0.9}]\n", "spec.yaml:7: 'first.0': 'budgets.macs' must be between"),
         (
             SPEC + "first:\n- {budgets.macs: 0.5}\n- {seed: 1}\n",

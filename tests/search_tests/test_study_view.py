@@ -42,7 +42,9 @@ FRONT_FIRST = [(0.9, 1.0), (0.8, 0.5), *[(0.1, 2.0 + index) for index in range(8
         (2, [1, 9]),  # of the front its newest, and no more than half
     ],
 )
-def test_of_a_long_history_the_front_and_the_newest_stay(limit: int | None, expected: range | list[int]) -> None:
+def test_of_a_long_history_the_front_and_the_newest_stay(
+    limit: int | None, expected: range | list[int]
+) -> None:
     study = study_of(*FRONT_FIRST)
     assert numbers(bounded(study.trials, DIRECTIONS, limit)) == list(expected)
 

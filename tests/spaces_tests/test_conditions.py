@@ -11,10 +11,10 @@ from pruning_core.config import PruningConfig
 from pruning_core.errors import InvalidSettingsError
 from spaces import Range, SearchSpace, Value, build_space, spell_point
 
-METHODS = {"choices": ["interpretation_steered", "task_inspired", "l1"]}
-STEERED = {"method": "interpretation_steered"}
-SCORED = {"method": ["task_inspired", "l1"]}
-RANGES = {
+METHODS: Mapping[str, list[str]] = {"choices": ["interpretation_steered", "task_inspired", "l1"]}
+STEERED: Mapping[str, object] = {"method": "interpretation_steered"}
+SCORED: Mapping[str, object] = {"method": ["task_inspired", "l1"]}
+RANGES: Mapping[str, Mapping[str, object]] = {
     "gates.steps": {"low": 100, "high": 300, "step": 100, "when": STEERED},
     "method": METHODS,
     "importance.allocation": {"choices": ["global", "sensitivity"], "when": SCORED},
@@ -70,7 +70,9 @@ def test_conditions_may_be_nested() -> None:
     )
     assert list(space.distributions) == ["method", "gates.prior", "gates.widths"]
     assert space.num_configurations == 2 + (2 * 2 + 1)
-    assert space.existing({"method": "l1", "gates.prior": "l1", "gates.widths": "allocated"}) == {"method": "l1"}
+    assert space.existing({"method": "l1", "gates.prior": "l1", "gates.widths": "allocated"}) == {
+        "method": "l1"
+    }
 
 
 def test_a_condition_is_described() -> None:
@@ -85,14 +87,19 @@ def test_ends_are_tried_only_where_they_exist() -> None:
     widths = {"choices": ["allocated"], "when": {"gates.prior": ["l1"]}}
     priors = {"choices": ["l1", None]}
     assert build({"gates.prior": priors, "gates.widths": widths}).num_configurations == 2
-    with pytest.raises(InvalidSettingsError, match=r"gates.prior=None, gates.widths='allocated' do not fit together"):
+    with pytest.raises(
+        InvalidSettingsError, match=r"gates.prior=None, gates.widths='allocated' do not fit together"
+    ):
         build({"gates.prior": priors, "gates.widths": {"choices": ["allocated", "learned"]}})
 
 
 @pytest.mark.parametrize(
     ("when", "problem"),
     [
-        ({"seed": 1}, "must name fields that vary, but seed does not. Fields that do: gates.steps, method, imp"),
+        (
+            {"seed": 1},
+            "must name fields that vary, but seed does not. Fields that do: gates.steps, method, imp",
+        ),
         ({"saliency.num_basis": 4}, "must be among the choices of saliency.num_basis, 1, 2, but got 4"),
         ({"saliency.num_basis": True}, "must be among the choices of saliency.num_basis, 1, 2, but got True"),
         ({"saliency.num_basis": [1, 2]}, "holds for every choice of saliency.num_basis, so it has no effect"),
@@ -110,7 +117,11 @@ def test_a_condition_that_cannot_be_used_is_refused_with_its_key(
 
 def test_a_condition_that_never_holds_is_refused() -> None:
     written = {"choices": [1, 2], "when": {"method": "l1", "gates.prior": "l1"}}
-    ranges = {**RANGES, "gates.prior": {"choices": ["l1", None], "when": STEERED}, "saliency.num_basis": written}
+    ranges = {
+        **RANGES,
+        "gates.prior": {"choices": ["l1", None], "when": STEERED},
+        "saliency.num_basis": written,
+    }
     with pytest.raises(
         InvalidSettingsError,
         match=r"'search.saliency.num_basis.when': .*never holds that method is l1 and gates.prior is l1",
@@ -121,7 +132,10 @@ def test_a_condition_that_never_holds_is_refused() -> None:
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        ({"gates.steps": 100}, "'gates.steps' varies only when method is int.*, so method must be given with it"),
+        (
+            {"gates.steps": 100},
+            "'gates.steps' varies only when method is int.*, so method must be given with it",
+        ),
         ({"gates.steps": 100, "method": "l1"}, "'gates.steps' varies only when .*, but got method='l1'"),
     ],
 )
