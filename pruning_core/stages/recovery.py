@@ -7,7 +7,7 @@ after fine-tuning. The last epoch counts; nothing is chosen here.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -28,10 +28,11 @@ from pruning_core.channels.structures import ChannelGraph, ChannelSelection
 from pruning_core.config import ImportanceConfig
 from pruning_core.importance import ImportanceContext
 from pruning_core.reconstruction import reconstruct_consumers
-from pruning_core.saliency import SaliencySelector, explain
+from pruning_core.saliency import SaliencySelector, Tap, explain
 from pruning_core.stages.artifact_store import Artifact, network_tensors
 from pruning_core.stages.context import StageContext
 from pruning_core.stages.dense import load_dense, new_dense_network
+from pruning_core.stages.dense_teacher import dense_teacher, feature_taps
 from pruning_core.stages.explanation_scores import at_dense_width, explanations_kept
 from pruning_core.stages.saliency import load_selector
 from pruning_core.training import eval_mode, evaluate, reestimate_batch_norm, train_classifier
@@ -47,7 +48,8 @@ def build_fine_tuned(context: StageContext) -> Artifact:
     selection = ChannelSelection.from_plain(chosen["kept"])
     dense = load_dense(context)
     selector = load_selector(context) if context.has_stage("selector") else None
-    graph = channel_graph(context, dense, selector)
+    taps = feature_taps(dense, data.input_shape, config.fine_tuning.distillation)
+    graph = channel_graph(context, dense, selector, taps)
 
     full = _with_weights(dense, choice.tensors)
     slim = remove_channels(full, graph, selection)
@@ -71,7 +73,8 @@ def build_fine_tuned(context: StageContext) -> Artifact:
         seed=config.seed,
         device=device,
         precision=config.precision,
-        teacher=dense if config.fine_tuning.distillation.weight > 0 else None,
+        compiler=context.compiler,
+        teacher=dense_teacher(dense, taps, graph, selection),
         report=context.report,
         processes=context.processes,
     )
@@ -136,13 +139,16 @@ def selection_stage(context: StageContext) -> str:
     return "steer" if context.has_stage("steer") else "allocate"
 
 
-def channel_graph(context: StageContext, dense: nn.Module, selector: SaliencySelector | None) -> ChannelGraph:
-    """Return the groups of the dense network that this run may prune."""
+def channel_graph(
+    context: StageContext, dense: nn.Module, selector: SaliencySelector | None, taps: Sequence[Tap] = ()
+) -> ChannelGraph:
+    """Return the groups of the dense network that this run may prune; it knows the selector's taps and ``taps``."""
+    seen = [*(selector.taps if selector is not None else ()), *taps]
     return find_channel_groups(
         dense,
         context.data.input_shape,
         scope=context.config.channels.scope,
-        taps=[tap.layer for tap in selector.taps] if selector is not None else (),
+        taps=list(dict.fromkeys(tap.layer for tap in seen)),
     )
 
 
