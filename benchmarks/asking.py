@@ -24,7 +24,7 @@ from search.per_trial_sampler import PerTrialSampler
 from search.sampler_choice import AUTO, choose_sampler
 from search.samplers import SAMPLERS, make_sampler
 from search.search_task import SearchTask
-from search.study_view import StudyView, bounded
+from search.study_view import BoundedHistory, StudyView
 from spaces import Range, build_space
 
 _POPULATION = 20
@@ -88,9 +88,11 @@ def measure(name: str, task: SearchTask, num_trials: int, num_asks: int) -> tupl
     def make(number: int, attempt: int | None) -> BaseSampler:
         return make_sampler("random" if attempt is None else name, task, 0, number)
 
+    history = BoundedHistory(SAMPLERS[name].max_history)
+
     def view(shown: optuna.Study) -> StudyView:
         trials = shown.get_trials(deepcopy=False)
-        return StudyView(shown, bounded(trials, shown.directions, SAMPLERS[name].max_history))
+        return StudyView(shown, history.shown(trials, shown.directions))
 
     study.sampler = PerTrialSampler(task.space, make, lambda _: False, view)
     cpu_s, wall_s = [], []

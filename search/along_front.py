@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,10 @@ class AlongFrontSampler(BaseSampler):
         return dict(self._task.space.distributions)
 
     def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],  # noqa: ARG002 - the space of the task
     ) -> dict[str, Any]:
         """Return a configuration; of budgets that are given for the trial, with those."""
         trials = [one for one in study.get_trials(deepcopy=False) if one.number != trial.number]
@@ -102,7 +106,8 @@ class AlongFrontSampler(BaseSampler):
             )
         )
         added = gaps(
-            history.knowledge(),
+            history.known,
+            history.surplus,
             history.places(candidates),
             history.limits(candidates),
         )
@@ -120,7 +125,7 @@ class AlongFrontSampler(BaseSampler):
 
 
 class _History:
-    """A study's trials, by what became of them."""
+    """A study's trials, by what became of them; `known` and `surplus` need one that is complete."""
 
     def __init__(self, trials: Sequence[FrozenTrial], axes: Sequence[BudgetAxis], task: SearchTask) -> None:
         self._axes = axes
@@ -132,8 +137,14 @@ class _History:
             trial for trial in usable if trial.state in {TrialState.FAIL, TrialState.PRUNED}
         ]
 
-    def knowledge(self) -> FrontKnowledge:
-        """Return what is known about the front."""
+    @cached_property
+    def surplus(self) -> Floats:
+        """By how much each complete trial is more accurate than its budgets lead to expect."""
+        return residuals(self.known.places_NB, self.known.accuracy_N)
+
+    @cached_property
+    def known(self) -> FrontKnowledge:
+        """What is known about the front."""
         names = list(self._task.objectives)
         values = np.array([trial.values for trial in self.complete], dtype=float)
         accuracy = names.index("accuracy")
@@ -170,12 +181,10 @@ class _History:
 
         The nearest ones come last, because a Parzen estimator gives the last the most weight.
         """
-        values = self.knowledge()
-        surplus = residuals(values.places_NB, values.accuracy_N)
         told = [
             *(
                 (trial, TrialState.COMPLETE, float(one))
-                for trial, one in zip(self.complete, surplus, strict=True)
+                for trial, one in zip(self.complete, self.surplus, strict=True)
             ),
             *(
                 (trial, TrialState.PRUNED, None)

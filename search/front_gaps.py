@@ -94,16 +94,17 @@ def residuals(places_NB: Floats, accuracy_N: Floats) -> Floats:
     return accuracy_N - fit_locally(places_NB, accuracy_N[:, None], places_NB, width)[:, 0]
 
 
-def gaps(known: FrontKnowledge, candidates_CB: Floats, limits_CM: Floats) -> Floats:
+def gaps(known: FrontKnowledge, surplus_N: Floats, candidates_CB: Floats, limits_CM: Floats) -> Floats:
     """Return for each candidate the hypervolume that it can be expected to add, in no particular unit.
 
     Args:
         known: At least one trial with values.
+        surplus_N: What `residuals` returns for these trials.
         candidates_CB: Places of the budgets to choose between.
         limits_CM: The same budgets in the units of ``known.limits_NM``.
     """
     width = neighbourhood(*known.places_NB.shape)
-    better = float(np.quantile(residuals(known.places_NB, known.accuracy_N), _BETTER_TENTH))
+    better = float(np.quantile(surplus_N, _BETTER_TENTH))
 
     def foresee(places_CB: Floats, limits_CM: Floats) -> Floats:
         uses_NM = np.log(known.costs_NM / known.limits_NM)

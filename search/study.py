@@ -27,7 +27,7 @@ from search.samplers import SAMPLERS, make_sampler
 from search.spec import SearchSpec
 from search.study_folder import StudyFolder
 from search.study_journal import StudyJournal, open_journal, read_journal
-from search.study_view import StudyView, bounded
+from search.study_view import BoundedHistory, StudyView
 from spaces import Value
 
 __all__ = ["AskedTrial", "SearchStudy", "StudySnapshot", "open_search_study", "read_snapshot"]
@@ -74,6 +74,7 @@ class SearchStudy:
         noted = study.user_attrs.get(_SAMPLER)
         self._choice = spec.sampler_choice if noted is None else SamplerChoice.from_plain(noted)
         self._earlier = self._read_earlier()
+        self._history = BoundedHistory(SAMPLERS[self._choice.name].max_history)
         self.avoid(_never)
         self._live: dict[int, optuna.Trial] = {}
 
@@ -178,7 +179,7 @@ class SearchStudy:
         """Show samplers what they may learn from."""
         own = [trial for trial in study.get_trials(deepcopy=False) if _REFUSED not in trial.user_attrs]
         trials = [*self._earlier, *own]
-        return StudyView(study, bounded(trials, study.directions, SAMPLERS[self._choice.name].max_history))
+        return StudyView(study, self._history.shown(trials, study.directions))
 
     def _complete_proposal(self, trial: optuna.Trial, started_at: float | None) -> AskedTrial:
         values = trial.user_attrs.get(_VALUES)

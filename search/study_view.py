@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from reports.fronts import non_dominated
 from reports.objectives import Direction
 
-__all__ = ["StudyView", "bounded"]
+__all__ = ["BoundedHistory", "StudyView"]
 
 
 class StudyView(Study):
@@ -42,33 +42,52 @@ class StudyView(Study):
         return copy.deepcopy(shown) if deepcopy else shown
 
 
-def bounded(
-    trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection], limit: int | None
-) -> list[FrozenTrial]:
-    """Return all trials that are not finished and at most ``limit`` finished ones, in the given order.
+class BoundedHistory:
+    """Chooses what is shown of a growing history: at most ``limit`` finished trials (None: all).
 
-    Half of them at most are of the front, the newest of it; the rest are the newest of the others.
+    Half of them at most are of the front, the newest of it; the rest are the newest of the others. The front is kept
+    between calls, so that each call looks at new trials only.
     """
-    finished = [trial for trial in trials if trial.state.is_finished()]
-    if limit is None or len(finished) <= limit:
-        return list(trials)
-    front = _front(finished, directions)[-(limit // 2) :]
-    kept = {trial.number for trial in front}
-    others = [trial for trial in finished if trial.number not in kept]
-    kept.update(trial.number for trial in others[-(limit - len(front)) :])
-    return [trial for trial in trials if not trial.state.is_finished() or trial.number in kept]
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._seen: set[int] = set()
+        self._front: list[FrozenTrial] = []
+
+    def shown(
+        self, trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]
+    ) -> Sequence[FrozenTrial]:
+        """Return all trials that are not finished and the chosen finished ones, in the given order.
+
+        Args:
+            trials: Of one study, with numbers that differ; those of earlier calls among them.
+            directions: Of its objectives.
+        """
+        if self._limit is None or len(trials) <= self._limit:
+            return trials
+        finished = [trial for trial in trials if trial.state.is_finished()]
+        if len(finished) <= self._limit:
+            return trials
+        front = self._update(finished, directions)[-(self._limit // 2) :]
+        kept = {trial.number for trial in front}
+        others = [trial for trial in finished if trial.number not in kept]
+        kept.update(trial.number for trial in others[-(self._limit - len(front)) :])
+        return [trial for trial in trials if trial.number in kept or not trial.state.is_finished()]
+
+    def _update(
+        self, finished: Sequence[FrozenTrial], directions: Sequence[StudyDirection]
+    ) -> list[FrozenTrial]:
+        new = [trial for trial in finished if trial.number not in self._seen]
+        self._seen.update(trial.number for trial in new)
+        candidates = sorted([*self._front, *filter(_counts, new)], key=lambda trial: trial.number)
+        values = np.array([trial.values for trial in candidates], dtype=np.float64)
+        is_member = non_dominated(values.reshape(-1, len(directions)), [_OURS[one] for one in directions])
+        self._front = [trial for trial, is_one in zip(candidates, is_member, strict=True) if is_one]
+        return self._front
 
 
-def _front(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
-    ranked = [
-        trial
-        for trial in trials
-        if trial.state is TrialState.COMPLETE and all(value <= 0 for value in trial.constraints.values())
-    ]
-    values = np.array([trial.values for trial in ranked], dtype=np.float64).reshape(-1, len(directions))
-    ours = [
-        Direction.MAXIMIZE if direction is StudyDirection.MAXIMIZE else Direction.MINIMIZE
-        for direction in directions
-    ]
-    is_member = non_dominated(values, ours)
-    return [trial for trial, is_one in zip(ranked, is_member, strict=True) if is_one]
+_OURS = {StudyDirection.MAXIMIZE: Direction.MAXIMIZE, StudyDirection.MINIMIZE: Direction.MINIMIZE}
+
+
+def _counts(trial: FrozenTrial) -> bool:
+    return trial.state is TrialState.COMPLETE and all(value <= 0 for value in trial.constraints.values())

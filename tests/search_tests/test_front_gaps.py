@@ -32,8 +32,13 @@ def known(
     )
 
 
+def gaps_of(knowledge: FrontKnowledge, candidates_C1: np.ndarray, limits_CM: np.ndarray) -> np.ndarray:
+    surplus_N = residuals(knowledge.places_NB, knowledge.accuracy_N)
+    return gaps(knowledge, surplus_N, candidates_C1, limits_CM)
+
+
 def best_place(knowledge: FrontKnowledge) -> float:
-    return float(GRID_C1[np.argmax(gaps(knowledge, GRID_C1, budget(GRID_C1))), 0])
+    return float(GRID_C1[np.argmax(gaps_of(knowledge, GRID_C1, budget(GRID_C1))), 0])
 
 
 def test_a_plane_is_found_again_by_local_fits() -> None:
@@ -73,7 +78,8 @@ def test_budgets_at_which_nothing_came_of_trials_lose_their_appeal() -> None:
     places = [0.0, 0.1, 0.3, 0.4, 0.5, 0.9, 1.0]
     assert best_place(known(places)) == pytest.approx(0.7, abs=0.11)
     before_C, after_C = (
-        gaps(known(places, lost=lost), GRID_C1, budget(GRID_C1)) for lost in ([], [0.6, 0.65, 0.7, 0.75, 0.8])
+        gaps_of(known(places, lost=lost), GRID_C1, budget(GRID_C1))
+        for lost in ([], [0.6, 0.65, 0.7, 0.75, 0.8])
     )
     is_there = np.abs(GRID_C1[:, 0] - 0.7) < 0.1
     assert (after_C[is_there] < 0.5 * before_C[is_there]).all()
@@ -83,10 +89,10 @@ def test_budgets_at_which_nothing_came_of_trials_lose_their_appeal() -> None:
 def test_trials_that_miss_a_constraint_are_not_of_the_front() -> None:
     knowledge = known([0.0, 0.25, 0.5, 0.75, 1.0])
     is_feasible_N = np.array([True, True, True, False, False])
-    added_C = gaps(replace(knowledge, is_feasible_N=is_feasible_N), GRID_C1, budget(GRID_C1))
+    added_C = gaps_of(replace(knowledge, is_feasible_N=is_feasible_N), GRID_C1, budget(GRID_C1))
     assert (
         added_C[GRID_C1[:, 0] > 0.6].max()
-        > gaps(knowledge, GRID_C1, budget(GRID_C1))[GRID_C1[:, 0] > 0.6].max()
+        > gaps_of(knowledge, GRID_C1, budget(GRID_C1))[GRID_C1[:, 0] > 0.6].max()
     )
 
 
@@ -95,5 +101,5 @@ def test_gaps_do_not_depend_on_the_unit_of_a_cost() -> None:
     in_kilo = replace(knowledge, costs_NM=knowledge.costs_NM / 1000)
     limits_CM = budget(GRID_C1)
     np.testing.assert_allclose(
-        gaps(knowledge, GRID_C1, limits_CM), gaps(in_kilo, GRID_C1, limits_CM), atol=1e-9
+        gaps_of(knowledge, GRID_C1, limits_CM), gaps_of(in_kilo, GRID_C1, limits_CM), atol=1e-9
     )

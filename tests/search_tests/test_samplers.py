@@ -14,7 +14,7 @@ from reports.objectives import Direction
 from search.per_trial_sampler import PerTrialSampler
 from search.samplers import SAMPLERS, make_sampler
 from search.search_task import SearchTask
-from search.study_view import StudyView, bounded
+from search.study_view import BoundedHistory, StudyView
 from spaces import Range, SearchSpace, Value, build_space
 
 OBJECTIVES = {"accuracy": Direction.MAXIMIZE, "macs": Direction.MINIMIZE}
@@ -42,6 +42,9 @@ CONDITIONAL = build_space(
 )
 SPACES = {"plain": PLAIN, "conditional": CONDITIONAL}
 
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] if name == "gp" else []) for name in SAMPLERS]
+"""A Gaussian process takes seconds for a proposal."""
+
 Proposals = list[dict[str, Value]]
 
 
@@ -49,14 +52,15 @@ def wrap(name: str, space: SearchSpace, seed: int) -> PerTrialSampler:
     """Build what a search sets as its study's sampler, as `SearchStudy` does."""
     task = SearchTask(space=space, objectives=OBJECTIVES, num_trials=30)
 
+    history = BoundedHistory(SAMPLERS[name].max_history)
+
     def make(number: int, attempt: int | None) -> BaseSampler:
         return make_sampler(
             name if attempt is not None else "random", task, seed, number - 1000 * (attempt or 0)
         )
 
     def view(study: optuna.Study) -> StudyView:
-        limit = SAMPLERS[name].max_history
-        return StudyView(study, bounded(study.get_trials(deepcopy=False), study.directions, limit))
+        return StudyView(study, history.shown(study.get_trials(deepcopy=False), study.directions))
 
     return PerTrialSampler(space, make, lambda _: False, view)
 
@@ -88,9 +92,9 @@ def propose(
 
 
 @pytest.mark.parametrize("space", SPACES)
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_proposals_lie_in_the_space_after_failures_stops_and_violations(name: str, space: str) -> None:
-    num_trials = 13 if name == "gp" else 30  # of which the last one costs a second or two
+    num_trials = 13 if name == "gp" else 30
     for values in propose(name, SPACES[space], num_trials=num_trials):
         SPACES[space].check_point(values)
         assert SPACES[space].existing(values) == values
@@ -99,7 +103,7 @@ def test_proposals_lie_in_the_space_after_failures_stops_and_violations(name: st
         )
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_same_seed_and_history_give_the_same_proposals(name: str) -> None:
     assert propose(name, seed=3, num_trials=13) == propose(name, seed=3, num_trials=13)
 

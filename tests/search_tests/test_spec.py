@@ -202,7 +202,7 @@ def test_a_wrong_override_is_blamed_on_the_command_line(tmp_path: Path, override
             SPEC.replace(
                 "  budgets.macs:", "  gates.steps: {low: 1, high: 9, when: {method: l1}}\n  budgets.macs:"
             ),
-            "spec.yaml:4: 'search.gates.steps.when': must name fields that vary, but method does not",
+            "spec.yaml:5: 'search.gates.steps.when': must name fields that vary, but method does not",
         ),
         (SPEC + "first: [{budgets.macs: 0.9}]\n", "spec.yaml:7: 'first.0': 'budgets.macs' must be between"),
         (

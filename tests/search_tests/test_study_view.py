@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from search.study_view import StudyView, bounded
+from search.study_view import BoundedHistory, StudyView
 
 DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 
@@ -26,7 +28,7 @@ def study_of(*values: tuple[float, float] | TrialState, constraint: float = 0.0)
     return study
 
 
-def numbers(trials: list[FrozenTrial]) -> list[int]:
+def numbers(trials: Sequence[FrozenTrial]) -> list[int]:
     return [trial.number for trial in trials]
 
 
@@ -46,17 +48,17 @@ def test_of_a_long_history_the_front_and_the_newest_stay(
     limit: int | None, expected: range | list[int]
 ) -> None:
     study = study_of(*FRONT_FIRST)
-    assert numbers(bounded(study.trials, DIRECTIONS, limit)) == list(expected)
+    assert numbers(BoundedHistory(limit).shown(study.trials, DIRECTIONS)) == list(expected)
 
 
 def test_networks_that_miss_a_constraint_are_no_front() -> None:
     study = study_of(*FRONT_FIRST, constraint=0.1)
-    assert numbers(bounded(study.trials, DIRECTIONS, 4)) == [6, 7, 8, 9]
+    assert numbers(BoundedHistory(4).shown(study.trials, DIRECTIONS)) == [6, 7, 8, 9]
 
 
 def test_running_trials_are_always_seen() -> None:
     study = study_of(TrialState.RUNNING, *FRONT_FIRST, TrialState.RUNNING)
-    assert numbers(bounded(study.trials, DIRECTIONS, 2)) == [0, 2, 10, 11]
+    assert numbers(BoundedHistory(2).shown(study.trials, DIRECTIONS)) == [0, 2, 10, 11]
 
 
 def test_a_view_shows_its_trials_only_and_writes_to_the_study() -> None:
@@ -67,3 +69,12 @@ def test_a_view_shows_its_trials_only_and_writes_to_the_study() -> None:
     view.set_user_attr("seen", 3)
     assert study.user_attrs == {"seen": 3}
     assert len(study.trials) == 11
+
+
+def test_what_is_shown_does_not_depend_on_how_often_it_was_asked_for() -> None:
+    values = [((index * 7 % 40) / 40, (index * 11 % 40) / 40) for index in range(40)]
+    study = study_of(*values)
+    kept = BoundedHistory(10)
+    for end in range(1, 41):
+        seen = kept.shown(study.trials[:end], DIRECTIONS)
+        assert numbers(seen) == numbers(BoundedHistory(10).shown(study.trials[:end], DIRECTIONS))
