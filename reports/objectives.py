@@ -44,37 +44,42 @@ def _squashed(value: float, _: NetworkScores) -> float:
     return value / (1.0 + value)
 
 
-def _of_dense_macs(value: float, scores: NetworkScores) -> float:
-    return min(value / scores.dense_macs, 1.0)
+def _share_of(dense: Callable[[NetworkScores], float | None]) -> Callable[[float, NetworkScores], float]:
+    """Divide by the dense network's cost, where it is known."""
 
+    def normalised(value: float, scores: NetworkScores) -> float:
+        dense_value = dense(scores)
+        return _squashed(value, scores) if dense_value is None else min(value / dense_value, 1.0)
 
-def _of_dense_params(value: float, scores: NetworkScores) -> float:
-    return min(value / scores.dense_params, 1.0)
-
-
-def _of_dense_memory(value: float, scores: NetworkScores) -> float:
-    if scores.dense_activation_memory is None:
-        return _squashed(value, scores)
-    return min(value / scores.dense_activation_memory, 1.0)
-
-
-def _of_dense_latency(value: float, scores: NetworkScores) -> float:
-    if scores.dense_latency_ms is None:
-        return _squashed(value, scores)
-    return min(value / scores.dense_latency_ms, 1.0)
+    return normalised
 
 
 OBJECTIVES: dict[str, Objective] = {
     "accuracy": Objective(label="accuracy", value=lambda scores: scores.accuracy, normalised=_as_it_is),
-    "macs": Objective(label="FLOPs (MACs)", value=lambda scores: scores.macs, normalised=_of_dense_macs),
-    "params": Objective(label="params", value=lambda scores: scores.params, normalised=_of_dense_params),
+    "macs": Objective(
+        label="FLOPs (MACs)",
+        value=lambda scores: scores.macs,
+        normalised=_share_of(lambda scores: scores.dense_macs),
+    ),
+    "params": Objective(
+        label="params",
+        value=lambda scores: scores.params,
+        normalised=_share_of(lambda scores: scores.dense_params),
+    ),
     "activation_memory": Objective(
         label="activation memory (bytes)",
         value=lambda scores: scores.activation_memory,
-        normalised=_of_dense_memory,
+        normalised=_share_of(lambda scores: scores.dense_activation_memory),
+    ),
+    "block_macs": Objective(
+        label="MACs of the gated blocks",
+        value=lambda scores: scores.block_macs,
+        normalised=_share_of(lambda scores: scores.dense_block_macs),
     ),
     "latency_ms": Objective(
-        label="latency (ms)", value=lambda scores: scores.latency_ms, normalised=_of_dense_latency
+        label="latency (ms)",
+        value=lambda scores: scores.latency_ms,
+        normalised=_share_of(lambda scores: scores.dense_latency_ms),
     ),
     "explanation_similarity": Objective(
         label="explanation similarity",

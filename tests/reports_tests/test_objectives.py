@@ -10,6 +10,8 @@ SCORES = scores_of(make_record(0)).model_copy(
         "dense_latency_ms": 1.6,
         "activation_memory": 30_000,
         "dense_activation_memory": 120_000,
+        "block_macs": 5_000,
+        "dense_block_macs": 10_000,
     }
 )
 
@@ -29,6 +31,7 @@ def test_costs_are_normalised_by_the_dense_network() -> None:
     assert OBJECTIVES["params"].normalised(SCORES.dense_params / 4, SCORES) == 0.25
     assert OBJECTIVES["latency_ms"].normalised(0.8, SCORES) == 0.5
     assert OBJECTIVES["activation_memory"].normalised(30_000, SCORES) == 0.25
+    assert OBJECTIVES["block_macs"].normalised(5_000, SCORES) == 0.5
 
 
 def test_latency_without_a_dense_measurement_is_squashed() -> None:

@@ -1,7 +1,8 @@
 import pytest
 
+from reports.objectives import OBJECTIVES
 from reports.scores import NetworkScores
-from search.constraints import parse_constraint
+from search.constraints import QUANTITIES, parse_constraint
 
 SCORES = NetworkScores(
     num_images=200,
@@ -37,3 +38,7 @@ SCORES = NetworkScores(
 )
 def test_a_violation_is_the_distance_to_the_limit(quantity: str, text: str, violation: float) -> None:
     assert parse_constraint(quantity, text).violation(SCORES) == pytest.approx(violation, abs=1e-12)
+
+
+def test_whatever_can_be_an_objective_can_be_read_from_the_scores() -> None:
+    assert set(QUANTITIES) <= OBJECTIVES.keys()
