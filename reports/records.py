@@ -15,12 +15,13 @@ from typing import Annotated, Self
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from reports.objectives import OBJECTIVES, Direction
-from reports.scores import NetworkScores, PlainRecord, TestScores
+from reports.scores import NetworkScores, PlainRecord, RungScores, TestScores
 
 __all__ = [
     "RECORD_FILE",
     "SCHEMA_VERSION",
     "NetworkScores",
+    "RungScores",
     "Scalar",
     "StudyRecords",
     "TestScores",
@@ -67,7 +68,8 @@ class TrialRecord(PlainRecord):
     ``kept``: ``(kept, total)`` channels per group. ``stage_seconds``: time spent in this trial per stage, with
     the stages found finished in ``cached_stages``. ``stage_peak_memory_mb``, ``stage_peak_gpu_memory_mb``: the most
     memory in use while a stage ran, in 10**6 bytes: resident size of its process, libraries included, and what was
-    allocated on the GPU; also of stages found finished. Times are unix seconds.
+    allocated on the GPU; also of stages found finished. ``rungs``: how good the network was on the way, where trials
+    were compared before their end; the last one is what a stopped trial had reached. Times are unix seconds.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -93,6 +95,7 @@ class TrialRecord(PlainRecord):
     finished_at: float | None = None
     artifact_keys: dict[str, str] = Field(default_factory=dict)
     test: TestScores | None = None
+    rungs: tuple[RungScores, ...] = ()
 
     @model_validator(mode="after")
     def _status_fits(self) -> Self:

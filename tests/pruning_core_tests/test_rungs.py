@@ -24,7 +24,9 @@ COST = ("seconds", "peak_memory_mb")
 
 
 def small_data() -> DataSplits:
-    return replace(make_data(num_train=48, num_validation=16, num_test=8), augmentation=Augmentation.CROP_FLIP)
+    return replace(
+        make_data(num_train=48, num_validation=16, num_test=8), augmentation=Augmentation.CROP_FLIP
+    )
 
 
 def with_dropout(seed: int = 0) -> nn.Module:
