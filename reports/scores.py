@@ -135,12 +135,13 @@ class NetworkScores(PlainRecord):
 class RungScores(PlainRecord):
     """A network after ``epochs`` of its fine-tuning, where it was compared with others.
 
-    ``order``: place of this result among all those of the study's rungs, in the order in which they came.
-    ``finished_at``: unix seconds.
+    ``order``: place of this result among all those of the study's rungs, in the order in which they came. ``seconds``:
+    spent in the trial's own stages by then. ``finished_at``: unix seconds.
     """
 
     epochs: PositiveCount
     order: Count
+    seconds: Annotated[float, Field(ge=0)]
     finished_at: float
     scores: NetworkScores
 

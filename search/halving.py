@@ -20,7 +20,7 @@ from typing import TypeAlias
 import numpy as np
 
 from reports.objectives import Direction
-from search.halving_order import best_first
+from search.halving_order import best_rows
 
 __all__ = ["HALVINGS", "HalvingRule", "RungResult", "RungState", "Verdicts"]
 
@@ -105,14 +105,14 @@ def _promotion(state: RungState) -> Verdicts:
 
 
 def _best(state: RungState, results: Sequence[RungResult], num_best: int) -> list[int]:
-    """Return the best trials of a rung, best first; those that can never be on the front come last."""
+    """Return the best trials of a rung; those that can never be on the front are worse than all others."""
     best: list[int] = []
     for is_out in (False, True):
         group = [result for result in results if result.is_out == is_out]
         if group and len(best) < num_best:
             values_TD = np.array([result.values for result in group], dtype=np.float64)
-            order = best_first(values_TD, state.directions, num_wanted=num_best - len(best))
-            best += [group[place].number for place in order]
+            rows = best_rows(values_TD, state.directions, num_best - len(best))
+            best += [group[row].number for row in rows]
     return best
 
 

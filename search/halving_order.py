@@ -1,4 +1,4 @@
-"""Trials of one rung in an order, best first, when they are compared in several objectives.
+"""The best trials of a rung, when they are compared in several objectives.
 
 References:
     [Deb2002] K. Deb, A. Pratap, S. Agarwal, T. Meyarivan. A fast and elitist multiobjective genetic
@@ -22,32 +22,29 @@ from numpy.typing import NDArray
 from reports.fronts import ranks
 from reports.objectives import Direction
 
-__all__ = ["best_first", "spread_first"]
+__all__ = ["best_rows", "spread_first"]
 
 
-def best_first(
-    values_TD: NDArray[np.float64], directions: Sequence[Direction], *, num_wanted: int | None = None
-) -> list[int]:
-    """Return the rows from best to worst: front by front [Deb2002], each front by an epsilon-net [Schmucker2021].
+def best_rows(values_TD: NDArray[np.float64], directions: Sequence[Direction], num_best: int) -> list[int]:
+    """Return the best rows, ascending: whole fronts [Deb2002], then of the next one what covers it [Schmucker2021].
 
-    Equal rows lie in one front; of two that are alike in all that counts, the earlier one is better.
+    Equal rows lie in one front. Of rows that are alike in all that counts, earlier ones are better.
 
     Args:
         values_TD: Each objective in its own unit.
         directions: Of the objectives; the first one decides where the net of a front begins.
-        num_wanted: Return the first so many only (None: all).
+        num_best: How many; of fewer rows, all.
     """
-    wanted = len(values_TD) if num_wanted is None else min(num_wanted, len(values_TD))
-    signs_D = np.array([-1.0 if direction is Direction.MAXIMIZE else 1.0 for direction in directions])
     ranks_T = ranks(values_TD, directions)
-    order: list[int] = []
-    for rank in range(1, int(ranks_T.max(initial=0)) + 1):
-        if len(order) >= wanted:
-            break
-        members_M = np.flatnonzero(ranks_T == rank)
-        spread = spread_first(signs_D * values_TD[members_M], num_wanted=wanted - len(order))
-        order += [int(members_M[position]) for position in spread]
-    return order
+    num_best = min(num_best, len(values_TD))
+    if num_best <= 0:
+        return []
+    cut = int(np.sort(ranks_T)[num_best - 1])  # the front that holds the last of the best
+    best = [int(row) for row in np.flatnonzero(ranks_T < cut)]
+    signs_D = np.array([-1.0 if direction is Direction.MAXIMIZE else 1.0 for direction in directions])
+    members_M = np.flatnonzero(ranks_T == cut)
+    spread = spread_first(signs_D * values_TD[members_M], num_wanted=num_best - len(best))
+    return sorted(best + [int(members_M[place]) for place in spread])
 
 
 def spread_first(losses_MD: NDArray[np.float64], *, num_wanted: int | None = None) -> list[int]:

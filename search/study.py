@@ -33,6 +33,7 @@ __all__ = [
     "ReachedRung",
     "SearchStudy",
     "StudySnapshot",
+    "new_study_in_memory",
     "open_search_study",
     "read_snapshot",
 ]
@@ -82,10 +83,10 @@ class SearchStudy:
     Args:
         study: Opened by `open_search_study`.
         spec: Space, objectives and sampler.
-        journal: What the study is written to.
+        journal: What the study is written to; None: it is kept in memory only.
     """
 
-    def __init__(self, study: optuna.Study, spec: SearchSpec, journal: StudyJournal) -> None:
+    def __init__(self, study: optuna.Study, spec: SearchSpec, journal: StudyJournal | None) -> None:
         self._study = study
         self._journal = journal
         self._space = spec.space
@@ -170,7 +171,8 @@ class SearchStudy:
         state = _STATES[record.status]
         values = self._objective_values(record) if state is TrialState.COMPLETE else None
         self._study.tell(trial, values, state)
-        self._journal.sync()
+        if self._journal is not None:
+            self._journal.sync()
 
     def refuse(self, number: int, reason: str) -> None:
         """Finish a proposal that will not run and does not count, such as a configuration that was tried before."""
@@ -221,6 +223,12 @@ def open_search_study(folder: StudyFolder, spec: SearchSpec) -> SearchStudy:
         load_if_exists=True,
     )
     return SearchStudy(study, spec, journal)
+
+
+def new_study_in_memory(spec: SearchSpec) -> SearchStudy:
+    """Begin a study that ends with this process."""
+    study = optuna.create_study(directions=[direction.value for direction in spec.objectives.values()])
+    return SearchStudy(study, spec, None)
 
 
 def read_snapshot(folder: StudyFolder) -> StudySnapshot:

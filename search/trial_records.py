@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from pruning_core.config import PruningConfig
+from pruning_core.stage_graphs import STAGES
 from reports.records import NetworkScores, RungScores, TrialRecord, TrialStatus
 from search.backend import TrialPlan
 from search.outcomes import ItemOutcome
@@ -83,12 +84,15 @@ def stopped_record(spec: SearchSpec, proposal: Proposal, reason: str) -> TrialRe
 
 def rung_scores(reached: ReachedRung) -> RungScores:
     """Return what reports keep of a rung; its outcome is known to be valid."""
-    assert reached.outcome.result is not None
+    result = reached.outcome.result
+    assert result is not None
+    shared = {name for name, stage in STAGES.items() if stage.is_shared}
     return RungScores(
         epochs=reached.epochs,
         order=reached.order,
+        seconds=sum(_own_seconds(result, shared).values()),
         finished_at=reached.outcome.finished_at,
-        scores=_scores_of(reached.outcome.result),
+        scores=_scores_of(result),
     )
 
 
@@ -120,7 +124,6 @@ def _complete_record(spec: SearchSpec, proposal: Proposal, outcome: ItemOutcome)
         )
     scores = _scores_of(result)
     shared = {stage.name for stage in proposal.plan.stages}
-    cached = tuple(result["cached_stages"])
     return TrialRecord(
         **_identity(spec, proposal),
         status=TrialStatus.COMPLETE,
@@ -130,12 +133,8 @@ def _complete_record(spec: SearchSpec, proposal: Proposal, outcome: ItemOutcome)
             constraint.quantity: constraint.violation(scores) for constraint in spec.parsed_constraints
         },
         kept=dict(result["kept"]),
-        stage_seconds={
-            name: seconds
-            for name, seconds in result["stage_seconds"].items()
-            if name not in shared or name not in cached
-        },
-        cached_stages=cached,
+        stage_seconds=_own_seconds(result, shared),
+        cached_stages=tuple(result["cached_stages"]),
         peak_memory_mb=result["peak_memory_mb"],
         stage_peak_memory_mb=dict(result["stage_peak_memory_mb"]),
         stage_peak_gpu_memory_mb=dict(result["stage_peak_gpu_memory_mb"]),
@@ -147,6 +146,15 @@ def _complete_record(spec: SearchSpec, proposal: Proposal, outcome: ItemOutcome)
 
 def _scores_of(result: Mapping[str, Any]) -> NetworkScores:
     return NetworkScores(**{name: result[name] for name in NetworkScores.model_fields if name in result})
+
+
+def _own_seconds(result: Mapping[str, Any], shared: Collection[str]) -> dict[str, float]:
+    """Return the time per stage, without the shared stages that were there already."""
+    return {
+        name: seconds
+        for name, seconds in result["stage_seconds"].items()
+        if name not in shared or name not in result["cached_stages"]
+    }
 
 
 def _started_at(proposal: Proposal, otherwise: float | None) -> float | None:

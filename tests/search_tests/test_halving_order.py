@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from reports.objectives import Direction
-from search.halving_order import best_first, spread_first
+from search.halving_order import best_rows, spread_first
 
 UP, DOWN = Direction.MAXIMIZE, Direction.MINIMIZE
 
@@ -18,23 +18,41 @@ def random_table(seed: int, num_rows: int = 30, num_columns: int = 3) -> NDArray
     return np.random.default_rng(seed).random((num_rows, num_columns))
 
 
-@pytest.mark.parametrize(("direction", "expected"), [(DOWN, [2, 0, 3, 1]), (UP, [1, 3, 0, 2])])
-def test_one_objective_is_sorted_by(direction: Direction, expected: list[int]) -> None:
-    assert best_first(table((2.0,), (5.0,), (1.0,), (3.0,)), [direction]) == expected
+@pytest.mark.parametrize(("direction", "order"), [(DOWN, [2, 0, 3, 1]), (UP, [1, 3, 0, 2])])
+@pytest.mark.parametrize("num_best", range(6))
+def test_one_objective_is_sorted_by(direction: Direction, order: list[int], num_best: int) -> None:
+    values = table((2.0,), (5.0,), (1.0,), (3.0,))
+    assert best_rows(values, [direction], num_best) == sorted(order[:num_best])
 
 
 def test_a_front_comes_before_what_it_dominates() -> None:
     values = table((0.9, 8), (0.5, 5), (0.6, 2), (0.9, 5), (0.5, 2))  # accuracy, cost
-    order = best_first(values, [UP, DOWN])
-    assert set(order[:2]) == {3, 2}
-    assert set(order[2:4]) == {0, 4}
-    assert order[4] == 1
+    assert best_rows(values, [UP, DOWN], 2) == [2, 3]
+    assert best_rows(values, [UP, DOWN], 4) == [0, 2, 3, 4]
 
 
 def test_a_front_begins_with_the_best_of_the_first_objective_and_spreads() -> None:
     values = table((0.0, 1), (0.25, 2), (0.5, 3), (0.75, 4), (1.0, 5))  # evenly spaced
-    assert best_first(values, [UP, DOWN]) == [4, 0, 2, 1, 3]
-    assert best_first(values, [UP, DOWN], num_wanted=2) == [4, 0]
+    assert spread_first(values * [-1, 1]) == [4, 0, 2, 1, 3]
+    assert best_rows(values, [UP, DOWN], 2) == [0, 4]
+    assert best_rows(values, [UP, DOWN], 3) == [0, 2, 4]
+
+
+@pytest.mark.parametrize("num_best", [0, 1, 5, 12, 30, 31])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_best_are_whole_fronts_and_the_first_of_a_net(seed: int, num_best: int) -> None:
+    values = random_table(seed)
+    left, expected = list(range(30)), set[int]()
+    while left and len(expected) < num_best:
+        front = [
+            row
+            for row in left
+            if not any((values[other] <= values[row]).all() and other != row for other in left)
+        ]
+        net = [front[place] for place in spread_first(values[front])]
+        expected |= set(net[: num_best - len(expected)])
+        left = [row for row in left if row not in front]
+    assert best_rows(values, [DOWN] * 3, num_best) == sorted(expected)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -56,36 +74,36 @@ def test_each_row_of_a_front_is_the_farthest_from_those_before_it(seed: int) -> 
 def test_units_do_not_matter(seed: int) -> None:
     values = random_table(seed)
     other_units = values * [100, 1e-6, 1e9] + [3, 0, -5e8]
-    assert best_first(values, [UP, DOWN, DOWN]) == best_first(other_units, [UP, DOWN, DOWN])
+    assert spread_first(values) == spread_first(other_units)
+    assert best_rows(values, [UP, DOWN, DOWN], 10) == best_rows(other_units, [UP, DOWN, DOWN], 10)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_directions_are_signs(seed: int) -> None:
     values = random_table(seed)
-    assert best_first(values, [UP, DOWN, UP]) == best_first(values * [-1, 1, -1], [DOWN] * 3)
+    assert best_rows(values, [UP, DOWN, UP], 10) == best_rows(values * [-1, 1, -1], [DOWN] * 3, 10)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_order_does_not_depend_on_where_different_rows_stand(seed: int) -> None:
+def test_the_best_do_not_depend_on_where_different_rows_stand(seed: int) -> None:
     values = random_table(seed)
     shuffled = np.random.default_rng(seed).permutation(30)
-    order = best_first(values[shuffled], [UP, DOWN, DOWN])
-    assert [int(shuffled[row]) for row in order] == best_first(values, [UP, DOWN, DOWN])
+    best = best_rows(values[shuffled], [UP, DOWN, DOWN], 10)
+    assert sorted(int(shuffled[row]) for row in best) == best_rows(values, [UP, DOWN, DOWN], 10)
 
 
 @pytest.mark.parametrize("num_wanted", range(32))
-def test_the_first_of_an_order_are_its_first(num_wanted: int) -> None:
-    values = random_table(7)
-    assert (
-        best_first(values, [DOWN] * 3, num_wanted=num_wanted) == best_first(values, [DOWN] * 3)[:num_wanted]
-    )
+def test_the_first_of_a_net_are_its_first(num_wanted: int) -> None:
+    losses = random_table(7)
+    assert spread_first(losses, num_wanted=num_wanted) == spread_first(losses)[:num_wanted]
 
 
 def test_equal_rows_are_taken_in_turn_and_none_twice() -> None:
     values = table((1, 1), (1, 1), (0, 2), (1, 1), (0, 2))
-    assert best_first(values, [DOWN, DOWN]) == [2, 0, 1, 3, 4]
+    assert spread_first(values) == [2, 0, 1, 3, 4]
+    assert [best_rows(values, [DOWN, DOWN], number) for number in (1, 3)] == [[2], [0, 1, 2]]
 
 
-def test_nothing_has_an_empty_order() -> None:
-    assert best_first(np.zeros((0, 2)), [UP, DOWN]) == []
+def test_nothing_has_no_best() -> None:
+    assert best_rows(np.zeros((0, 2)), [UP, DOWN], 3) == []
     assert spread_first(np.zeros((0, 2))) == []
