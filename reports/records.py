@@ -232,6 +232,9 @@ def to_metrics(record: TrialRecord) -> dict[str, float]:
             "activation_memory": scores.activation_memory,
             "activation_memory_share": scores.activation_memory_share,
         }
+    if record.status is TrialStatus.STOPPED and record.rungs:
+        last = record.rungs[-1]
+        metrics |= {"stopped_accuracy": last.scores.accuracy, "stopped_epochs": last.epochs}
     if record.test is not None:
         metrics |= {"test_accuracy": record.test.accuracy, "test_accuracy_dense": record.test.accuracy_dense}
     for prefix, by_stage in (
@@ -270,6 +273,8 @@ def to_tags(record: TrialRecord, *, front_rank: int | None, on_front: bool) -> d
         tags["pareto.rank"] = str(front_rank)
     if record.status is TrialStatus.FAILED and record.reason:
         tags["failure_reason"] = record.reason[:_LONGEST_REASON]
+    if record.status is TrialStatus.STOPPED and record.reason:
+        tags["stop_reason"] = record.reason[:_LONGEST_REASON]
     return tags
 
 

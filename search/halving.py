@@ -80,13 +80,24 @@ def _stopping(state: RungState) -> Verdicts:
     go_on: list[int] = []
     stop: list[int] = []
     for epochs in sorted(set(state.waiting.values()), reverse=True):
-        results, waiting = state.rungs[epochs], state.waiting_at(epochs)
-        for place, result in enumerate(results):
-            if result.number in waiting:
-                so_far = results[: place + 1]
-                is_good = result.number in _best(state, so_far, max(1, len(so_far) // state.eta))
-                (go_on if is_good else stop).append(result.number)
+        for number, num_results in _places(state.rungs[epochs], state.waiting_at(epochs)):
+            best = _best(state, state.rungs[epochs][:num_results], max(1, num_results // state.eta))
+            (go_on if number in best else stop).append(number)
     return Verdicts(go_on=tuple(go_on), stop=tuple(stop))
+
+
+def _places(results: Sequence[RungResult], waiting: set[int]) -> list[tuple[int, int]]:
+    """Return who waits, and how many results there were once it had come, in the order of coming.
+
+    Those who wait came last, so the search begins there: rungs may hold thousands.
+    """
+    found: list[tuple[int, int]] = []
+    for num_results in range(len(results), 0, -1):
+        if len(found) == len(waiting):
+            break
+        if results[num_results - 1].number in waiting:
+            found.append((results[num_results - 1].number, num_results))
+    return found[::-1]
 
 
 def _promotion(state: RungState) -> Verdicts:

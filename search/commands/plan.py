@@ -69,6 +69,7 @@ def plan_lines(spec: SearchSpec, found: SearchPlan) -> list[str]:
         ("", f"{facts['num_groups']} groups of channels, {facts['num_channels']} channels that may go"),
         *_named("search", [f"{name}: {describe(one)}" for name, one in spec.space.distributions.items()]),
         ("trials", _trials(spec)),
+        *([("halving", _halving(spec))] if spec.rungs else []),
         *_named("budgets", [f"{one.resource}: {one}" for one in found.budgets]),
         ("shared stages", ", ".join(f"{count} {name}" for name, count in found.num_shared_stages.items())),
     ]
@@ -86,6 +87,16 @@ def _trials(spec: SearchSpec) -> str:
     if available is not None and available < wanted:
         wanted = available
     return f"{wanted}{of}{first}, proposed by {spec.sampler.name} with seed {spec.sampler.seed}{hours}"
+
+
+def _halving(spec: SearchSpec) -> str:
+    """Say where trials are compared, and what becomes of them there."""
+    *earlier, last = map(str, spec.rungs)
+    places = f"{', '.join(earlier)} and {last}" if earlier else last
+    at = f"after {places} of {counted(spec.run.fine_tuning.epochs, 'epoch')}"
+    if spec.halving.rule == "all":
+        return f"every trial is measured {at} and goes on"
+    return f"{at}, the best 1/{spec.halving.eta} go on (rule {spec.halving.rule})"
 
 
 def _named(name: str, values: Sequence[str]) -> list[tuple[str, str]]:

@@ -176,8 +176,8 @@ def _r_squared(true: NDArray[np.float64], predicted: NDArray[np.float64]) -> flo
 def _rank_correlation(true: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
     if _is_constant(true) or _is_constant(predicted):
         return float(_is_constant(true) and _is_constant(predicted))
-    ranks = [pd.Series(values).rank().to_numpy() for values in (true, predicted)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    both = pd.DataFrame({"true": true, "predicted": predicted}).rank()
+    return float(both["true"].corr(both["predicted"]))
 
 
 def _is_constant(values: NDArray[np.float64]) -> bool:
