@@ -5,27 +5,26 @@
 Every row prunes the same dense network (one per seed) to the same MACs with ``round_to: 1`` and updates the weights
 equally often after the dense training: rows that train weights along with the gates fine-tune for as many epochs less.
 Accuracies are of validation images. Differences are paired by seed. Finished stages are found in the store,
-and finished rows in ablation.json, and not run again, so it can be interrupted at any time.
-Writes ablation.json and ablation.md.
+and finished runs in ablation.json, and not run again, so it can be interrupted at any time. With ``--workers N``, N
+processes build stages side by side, on one device. Writes ablation.json and ablation.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from benchmarks.arguments import cifar_dataset, cifar_parser
-from benchmarks.cells import Cell, fill_cells
+from benchmarks.cells import Place, Table, fill_cells, filled_on
 from benchmarks.paired_rows import paired_difference, spread
+from benchmarks.side_by_side import finish_side_by_side, stage_pool
 from pruning_core.config import PruningConfig, load_config
-from pruning_core.data import load_data
-from pruning_core.stages import ArtifactStore, run_trial
+from pruning_core.data import DataSplits, load_data
+from pruning_core.stages import ArtifactStore, plan_run, run_trial
 
 JOINT = {"gates.network_weights": "joint"}
 ROWS: dict[str, dict[str, Any]] = {
@@ -136,8 +135,7 @@ def render(args: argparse.Namespace, cells: Sequence[Mapping[str, Any]]) -> str:
         ]
     dense = {cell["seed"]: 100 * cell["num_correct_dense"] / cell["num_images"] for cell in cells}
     lines += [
-        f"Dense: {', '.join(f'{value:.1f}' for value in dense.values())} (by seed). "
-        f"Machine: {platform.machine()}, {os.cpu_count()} cores, one thread; torch {torch.__version__}.",
+        f"Dense: {', '.join(f'{value:.1f}' for value in dense.values())} (by seed). {filled_on(cells)}",
         "",
     ]
     return "\n".join(lines)
@@ -178,7 +176,7 @@ def ablation_parser(description: str | None, rows: Sequence[str] = tuple(ROWS)) 
     parser.add_argument("--budgets", type=float, nargs="+", default=[0.5, 0.25])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(rows), metavar="ROW")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--workers", type=int, default=1, help="processes that build stages side by side")
     return parser
 
 
@@ -201,14 +199,18 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Fill the table cell by cell."""
     args = read_arguments(argv)
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     store = ArtifactStore(args.store)
     data = load_data(make_config(args, REFERENCE, 0.5, 0).dataset)
 
-    def measure(row: str, macs: float, seed: int) -> Cell:
-        config = make_config(args, row, macs, seed)
-        result = run_trial(config, data=data, store=store, device=args.device)
-        print(f"seed {seed}, MACs {macs:g}, {row}: {100 * result.accuracy:.1f} %", flush=True)
+    def identify(place: Place) -> dict[str, Any]:
+        return {"trial_key": plan_run(make_config(args, *place), data.fingerprint).trial_key}
+
+    def measure(place: Place) -> dict[str, Any]:
+        result = run_trial(make_config(args, *place), data=data, store=store, device=args.device)
+        print(
+            f"seed {place.seed}, MACs {place.macs:g}, {place.row}: {100 * result.accuracy:.1f} %", flush=True
+        )
         plain = result.to_plain()
         return {
             **{name: plain[name] for name in KEPT_FIGURES},
@@ -216,7 +218,32 @@ def main(argv: Sequence[str] | None = None) -> None:
             "params_share": result.params / result.dense_params,
         }
 
-    fill_cells(args, "ablation", measure, render)
+    fill_cells(
+        args,
+        Table(
+            name="ablation",
+            rows=ROWS,
+            identify=identify,
+            measure=measure,
+            render=render,
+            in_turn=lambda places: as_finished(args, places, data),
+        ),
+    )
+
+
+def as_finished(args: argparse.Namespace, places: Sequence[Place], data: DataSplits) -> Iterator[Place]:
+    """Yield the places as they are, or, with several workers, as their runs are finished in the store."""
+    if args.workers == 1:
+        yield from places
+        return
+    runs = {place: make_config(args, *place) for place in places}
+    plans = {place: plan_run(config, data.fingerprint) for place, config in runs.items()}
+    dataset = make_config(args, REFERENCE, 0.5, 0).dataset
+    with stage_pool(args.workers, dataset, args.store, device=args.device, threads=args.threads) as (
+        pool,
+        build,
+    ):
+        yield from finish_side_by_side(runs, plans, ArtifactStore(args.store), pool, build)
 
 
 KEPT_FIGURES = (

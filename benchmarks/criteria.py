@@ -6,14 +6,12 @@ Every row prunes the same dense network (one per seed) with ``round_to: 1``. Sta
 batch normalisation are estimated anew; no weight is trained. Accuracies are of validation images, differences to the
 reference paired by seed. Rows of importances keep the same share of every group, so that only the order within groups
 differs; rows of allocations divide the budget between groups by the same score. Finished stages are found in the
-store, and finished rows in criteria.json, and not run again. Writes criteria.json and criteria.md.
+store, and finished cells in criteria.json, and not run again. Writes criteria.json and criteria.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +20,7 @@ import torch
 
 from benchmarks.ablation import nested
 from benchmarks.arguments import cifar_dataset, cifar_parser
-from benchmarks.cells import Cell, fill_cells
+from benchmarks.cells import Place, Table, fill_cells, filled_on
 from benchmarks.paired_rows import paired_difference, spread
 from pruning_core.channels import find_channel_groups, remove_channels
 from pruning_core.channels.structures import ChannelSelection
@@ -113,11 +111,7 @@ def render(args: argparse.Namespace, cells: Sequence[Mapping[str, Any]]) -> str:
         lines += ["|---|---|---|---|---|---|"]
         lines += [_line(row, found) for row in ROWS if any(cell["row"] == row for cell in found)]
         lines += [""]
-    lines += [
-        f"Machine: {platform.machine()}, {os.cpu_count()} cores, one thread; torch {torch.__version__}.",
-        "",
-    ]
-    return "\n".join(lines)
+    return "\n".join([*lines, filled_on(cells), ""])
 
 
 def _line(row: str, cells: Sequence[Mapping[str, Any]]) -> str:
@@ -142,7 +136,6 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--budgets", type=float, nargs="+", default=[0.5])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="ROW")
-    parser.add_argument("--device", default="cpu")
     args = parser.parse_args(argv)
     args.command = (
         f"--data cifar10.npz --architecture {args.architecture} --images {args.images} "
@@ -155,16 +148,22 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Fill the table cell by cell."""
     args = read_arguments(argv)
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     store = ArtifactStore(args.store)
     data = load_data(make_config(args, REFERENCE, 0.5, 0).dataset)
 
-    def measure_cell(row: str, macs: float, seed: int) -> Cell:
-        found = measure(make_config(args, row, macs, seed), data, store, args.device)
-        print(f"seed {seed}, MACs {macs:g}, {row}: {_accuracy(found):.1f} %", flush=True)
+    def identify(place: Place) -> dict[str, Any]:
+        """Name the selection of channels: no later stage is run."""
+        return {"allocate_key": plan_run(make_config(args, *place), data.fingerprint).key_of("allocate")}
+
+    def measure_cell(place: Place) -> dict[str, Any]:
+        found = measure(make_config(args, *place), data, store, args.device)
+        print(f"seed {place.seed}, MACs {place.macs:g}, {place.row}: {_accuracy(found):.1f} %", flush=True)
         return found
 
-    fill_cells(args, "criteria", measure_cell, render)
+    fill_cells(
+        args, Table(name="criteria", rows=ROWS, identify=identify, measure=measure_cell, render=render)
+    )
 
 
 if __name__ == "__main__":

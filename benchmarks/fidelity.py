@@ -12,17 +12,16 @@ Writes fidelity.json and fidelity.md.
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.ablation import ROWS, ablation_parser, make_config, options_of
+from benchmarks.ablation import ROWS, ablation_parser, as_finished, make_config, options_of
+from benchmarks.cells import Place, Table, fill_cells
 from benchmarks.fidelity_page import render
 from pruning_core.config import PruningConfig
 from pruning_core.data import DataSplits, load_data, stratified_subset
@@ -58,25 +57,23 @@ class Benchmark:
         self.data: DataSplits = load_data(self._explaining_config(0).dataset)
         self._references: dict[int, DenseReference] = {}
 
-    def identity(self, row: str, macs: float, seed: int) -> dict[str, Any]:
-        """Return what makes a cell what it is: where it stands, its run, what explains it, and on how many images."""
+    def identify(self, place: Place) -> dict[str, Any]:
+        """Return what makes a cell what it is: its run, what explains it, and on how many images."""
         fingerprint = self.data.fingerprint
         return {
-            "row": row,
-            "macs": macs,
-            "seed": seed,
-            "trial_key": plan_run(make_config(self.args, row, macs, seed), fingerprint).trial_key,
-            "selector_key": plan_run(self._explaining_config(seed), fingerprint).key_of("selector"),
+            "trial_key": plan_run(make_config(self.args, *place), fingerprint).trial_key,
+            "selector_key": plan_run(self._explaining_config(place.seed), fingerprint).key_of("selector"),
             "num_images": self.args.measured,
         }
 
-    def measure(self, row: str, macs: float, seed: int) -> dict[str, Any]:
+    def measure(self, place: Place) -> dict[str, Any]:
         """Finish a run and measure its network."""
-        config = make_config(self.args, row, macs, seed)
-        reference = self._reference(seed)
+        config = make_config(self.args, *place)
+        reference = self._reference(place.seed)
         result = run_trial(config, data=self.data, store=self.store, device=self.args.device)
         started = time.process_time()
         fidelity = fidelity_of_run(config, reference, data=self.data, store=self.store)
+        print(f"seed {place.seed}, MACs {place.macs:g}, {place.row}: measured", flush=True)
         return {
             "accuracy": result.accuracy,
             "dense_accuracy": result.num_correct_dense / result.num_images,
@@ -109,31 +106,23 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def place(cell: Mapping[str, Any]) -> tuple[int, int, float]:
-    """Return a cell's place in the table: its row, then its seed, then its budget."""
-    return list(ROWS).index(cell["row"]), cell["seed"], cell["macs"]
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Fill the table cell by cell; a seed is complete for all rows before the next one begins."""
     args = read_arguments(argv)
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     load_captum()  # before anything is trained
     benchmark = Benchmark(args)
-    args.out.mkdir(parents=True, exist_ok=True)
-    path: Path = args.out / "fidelity.json"
-    cells: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    for seed in args.seeds:
-        for macs in args.budgets:
-            for row in args.rows:
-                wanted = benchmark.identity(row, macs, seed)
-                if any(wanted.items() <= cell.items() for cell in cells):
-                    continue
-                cell = {**wanted, **benchmark.measure(row, macs, seed)}
-                cells = sorted([*(old for old in cells if place(old) != place(cell)), cell], key=place)
-                print(f"seed {seed}, MACs {macs:g}, {row}: measured", flush=True)
-                path.write_text(json.dumps(cells, indent=1) + "\n", encoding="utf-8")
-                (args.out / "fidelity.md").write_text(render(args, cells), encoding="utf-8")
+    fill_cells(
+        args,
+        Table(
+            name="fidelity",
+            rows=ROWS,
+            identify=benchmark.identify,
+            measure=benchmark.measure,
+            render=render,
+            in_turn=lambda places: as_finished(args, places, benchmark.data),
+        ),
+    )
 
 
 if __name__ == "__main__":

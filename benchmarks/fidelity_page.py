@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-import torch
 
 from benchmarks.ablation import REFERENCE, ROWS
+from benchmarks.cells import Cell, filled_on
 from benchmarks.paired_rows import paired_difference, spread
 
-Cell = Mapping[str, Any]
 KINDS = {
     "mask": "the selector's mask",
     "grad_cam": "Grad-CAM",
@@ -169,7 +164,4 @@ def _line(*columns: str) -> str:
 
 def _machine(cells: Sequence[Cell]) -> str:
     dense = {cell["seed"]: f"{100 * cell['dense_accuracy']:.1f}" for cell in cells}
-    return (
-        f"Dense: {', '.join(dense.values())} (by seed). "
-        f"Machine: {platform.machine()}, {os.cpu_count()} cores, one thread; torch {torch.__version__}."
-    )
+    return f"Dense: {', '.join(dense.values())} (by seed). {filled_on(cells)}"

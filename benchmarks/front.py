@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import torch
 
-from benchmarks.arguments import read_study_arguments
+from benchmarks.study_arguments import read_study_arguments
 from reports.front_rows import front_rows
 from reports.records import StudyRecords, TrialStatus
 from reports.tables import trials_table

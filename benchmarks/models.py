@@ -27,6 +27,8 @@ from benchmarks.network_rows import check_network_named
 
 DEFAULT_MEMORY_GB = 6.0
 CPU_SECONDS = 1800
+OUT_OF_MEMORY = ("not enough memory", "can't allocate memory")
+"""How torch says that the system gives it no more."""
 
 
 def run_network(name: str, memory_gb: float) -> dict[str, Any]:
@@ -54,7 +56,7 @@ def _work(name: str, memory_gb: float, sender: Connection) -> None:
         row: dict[str, Any] = dict(check_network_named(name))
     except Exception as error:  # noqa: BLE001 # whatever fails is a row of the table, with the reason
         text = (str(error).splitlines() or [type(error).__name__])[0]
-        is_memory = isinstance(error, MemoryError) or "not enough memory" in str(error)
+        is_memory = isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY)
         row = {"failed": f"needs more than {memory_gb:g} GB of memory" if is_memory else text}
     sender.send(row)
 

@@ -15,7 +15,7 @@ import json
 import platform
 from collections.abc import Sequence
 
-from benchmarks.arguments import read_study_arguments
+from benchmarks.study_arguments import read_study_arguments
 from reports.records import TrialRecord, TrialStatus
 from search.study_records import read_study
 from search.timeline import read_timeline

@@ -16,10 +16,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,12 +29,11 @@ from benchmarks.speed_page import render
 from benchmarks.speed_steps import PLAIN, Workload, plain_step, synthetic_data, trainings
 from benchmarks.steering_memory import measure_steering_memory
 from benchmarks.stepping import SteppedRun
+from benchmarks.timing import clock, machine_facts, wait_for
 
 _WARM_UP = 2  # rounds that are not counted
 _MEMORY = Workload(architecture="torchvision:resnet50", side=224, batch=16, num_classes=1000)
 _MEMORY_STEPS = 3
-_COPIED_BYTES = {"cpu": 2**28, "cuda": 2**32}
-_NUM_COPIES = 10
 
 
 def time_workload(workload: Workload, *, rounds: int, repeats: int) -> dict[str, Any]:
@@ -65,13 +62,13 @@ def _take_turns(
     times: dict[str, list[float]] = {name: [] for name in steps}
     for index in range(-_WARM_UP, rounds):
         for name, step in steps.items():
-            _wait_for(device)
-            started = _clock(device)
+            wait_for(device)
+            started = clock(device)
             for _ in range(repeats):
                 step()
-            _wait_for(device)
+            wait_for(device)
             if index >= 0:
-                times[name].append((_clock(device) - started) / repeats)
+                times[name].append((clock(device) - started) / repeats)
     return times
 
 
@@ -81,46 +78,6 @@ def _row(seconds: Sequence[float], plain: float, batch: int) -> dict[str, Any]:
         "ms": [round(1e3 * value, 3) for value in (low, median, high)],
         "ratio": round(median / plain, 3),
         "images_per_s": round(batch / median, 1),
-    }
-
-
-def _uses_cpu_seconds(device: str) -> bool:
-    return device == "cpu" and torch.get_num_threads() == 1
-
-
-def _clock(device: str) -> float:
-    return time.process_time() if _uses_cpu_seconds(device) else time.perf_counter()
-
-
-def _wait_for(device: str) -> None:
-    if device != "cpu":
-        torch.cuda.synchronize(device)
-
-
-def copy_bandwidth(device: str) -> float:
-    """Return 10**9 bytes per second, read and written, at which the device copies a tensor larger than its caches."""
-    size = _COPIED_BYTES[torch.device(device).type]
-    source = torch.ones(size, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    seconds = []
-    for _ in range(_NUM_COPIES):
-        _wait_for(device)
-        started = _clock(device)
-        target.copy_(source)
-        _wait_for(device)
-        seconds.append(_clock(device) - started)
-    return 2 * size / statistics.median(seconds) / 1e9
-
-
-def machine_facts(device: str) -> dict[str, Any]:
-    """Return what the figures depend on besides the code."""
-    is_gpu = device != "cpu"
-    return {
-        "device": torch.cuda.get_device_name(device) if is_gpu else platform.machine(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "clock": "CPU seconds" if _uses_cpu_seconds(device) else "elapsed seconds",
-        "copy_gb_per_s": round(copy_bandwidth(device), 1),
     }
 
 

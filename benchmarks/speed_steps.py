@@ -150,12 +150,15 @@ def plain_step(workload: Workload, data: DataSplits) -> Callable[[], None]:
     return step
 
 
-def trainings(workload: Workload, num_steps: int) -> Mapping[str, Callable[[StepReport], object]]:
+def trainings(
+    workload: Workload, num_steps: int, data: DataSplits | None = None
+) -> Mapping[str, Callable[[StepReport], object]]:
     """Return the stages' training functions, each for about ``num_steps`` steps, that report every step.
 
-    Each step is all that a stage does for it: reading and augmenting a batch, passes, losses and the update.
+    Each step is all that a stage does for it: reading and augmenting a batch, passes, losses and the update. Without
+    ``data`` images are noise.
     """
-    data, network = synthetic_data(workload), build_untrained(workload)
+    data, network = data or synthetic_data(workload), build_untrained(workload)
     problem, steering_set = steering_parts(workload, data, network)
     shared: dict[str, Any] = {"device": workload.device, "precision": workload.precision}
     epochs = -(-num_steps // _NUM_BATCHES)
@@ -163,9 +166,8 @@ def trainings(workload: Workload, num_steps: int) -> Mapping[str, Callable[[Step
         predictor=PredictorConfig(epochs=epochs, batch_size=workload.batch),
         selector=SelectorConfig(epochs=epochs, batch_size=workload.batch),
     )
-    one_batch = replace(
-        data, train=next_batch(data, workload.batch)
-    )  # an epoch of one step: epochs are reported
+    # an epoch of one step, because epochs are reported; on a GPU the loss is then read in every step
+    one_batch = replace(data, train=next_batch(data, workload.batch))
     settings = TrainingConfig(epochs=num_steps, batch_size=workload.batch)
 
     def steer(network_weights: str, report: StepReport) -> None:

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from benchmarks.arguments import cifar_dataset, cifar_parser
+from benchmarks.machine import describe_machine
 from pruning_core.config import PruningConfig, load_config
 from pruning_core.data import DataSplits, load_data
 from pruning_core.stages import ArtifactStore, plan_run, run_stage
@@ -57,13 +56,13 @@ def make_config(args: argparse.Namespace, seed: int, variant: str) -> PruningCon
     )
 
 
-def measure(config: PruningConfig, data: DataSplits, store: ArtifactStore) -> dict[str, Any]:
+def measure(config: PruningConfig, data: DataSplits, store: ArtifactStore, device: str) -> dict[str, Any]:
     """Run the stages up to the gates and return what they say of explanations."""
     plan = plan_run(config, data.fingerprint)
     for node in plan.nodes:
         if node.name == "fine_tune":
             continue
-        outcome = run_stage(node.name, config, data=data, store=store)
+        outcome = run_stage(node.name, config, data=data, store=store, device=device)
         print(f"  {node.name}: {outcome.seconds:.1f} s{' (found)' if outcome.was_cached else ''}", flush=True)
     selector, steer = store.get(plan.key_of("selector")), store.get(plan.key_of("steer"))
     dense = store.get(plan.key_of("dense"))
@@ -112,8 +111,7 @@ def render(args: argparse.Namespace, cells: Sequence[dict[str, Any]]) -> str:
     dense = [f"{cell['accuracy_dense']:.4f}" for cell in cells if cell["variant"] == "steered"]
     lines += [
         "",
-        f"Dense validation accuracy: {', '.join(dense)}. "
-        f"Machine: {platform.machine()}, {os.cpu_count()} cores, one thread; torch {torch.__version__}.",
+        f"Dense validation accuracy: {', '.join(dense)}. Machine: {describe_machine(args.device, args.threads)}.",
         "",
     ]
     return "\n".join(lines)
@@ -130,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--gate-steps", type=int, default=300)
     parser.add_argument("--steering", type=float, default=1.0)
     args = parser.parse_args(argv)
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     args.command = (
         f"--data cifar10.npz --architecture {args.architecture} --images {args.images} "
         f"--dense-epochs {args.dense_epochs} --predictor-epochs {args.predictor_epochs} "
@@ -143,9 +141,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for seed in SEEDS:
         for variant in VARIANTS:
             print(f"seed {seed}, {variant}", flush=True)
-            cells.append(
-                {"seed": seed, "variant": variant, **measure(make_config(args, seed, variant), data, store)}
-            )
+            found = measure(make_config(args, seed, variant), data, store, args.device)
+            cells.append({"seed": seed, "variant": variant, **found})
             args.out.mkdir(parents=True, exist_ok=True)
             (args.out / "steering.json").write_text(json.dumps(cells, indent=1) + "\n", encoding="utf-8")
             (args.out / "steering.md").write_text(render(args, cells), encoding="utf-8")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from pruning_core.compiling import check_compiler
 from pruning_core.config import PruningConfig
 from pruning_core.data import load_data
 from pruning_core.distributed.membership import device_of, joined, read_place
@@ -35,15 +36,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = read_run_file(options.run)
         place = read_place(os.environ)
         device = device_of(options.device, place, num_gpus=torch.cuda.device_count())
+        check_compiler(options.compile)
         with joined(place, device) as processes:
-            run_once(config, options.store, device=device, processes=processes)
+            run_once(config, options.store, device=device, processes=processes, compiler=options.compile)
     except PrunefrontError as error:
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
         return BAD_INPUT
     return 0
 
 
-def run_once(config: PruningConfig, folder: Path, *, device: str, processes: Processes) -> RunResult:
+def run_once(
+    config: PruningConfig,
+    folder: Path,
+    *,
+    device: str,
+    processes: Processes,
+    compiler: str | None = None,
+) -> RunResult:
     """Run what is missing of a run, print what came out and write it to ``folder/runs/KEY.json``.
 
     Raises:
@@ -58,6 +67,7 @@ def run_once(config: PruningConfig, folder: Path, *, device: str, processes: Pro
         device=device,
         report=_line_printer() if processes.is_first else report_nothing,
         processes=processes,
+        compiler=compiler,
     )
     if processes.is_first:
         path = folder / "runs" / f"{result.trial_key}.json"
@@ -77,6 +87,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--store", metavar="DIR", type=Path, default=Path("results"), help="default: results")
     parser.add_argument("--device", default="cpu", help="as torch spells it: cpu, cuda (default: cpu)")
+    parser.add_argument(
+        "--compile",
+        metavar="BACKEND",
+        help="compile classifiers that are trained: inductor, cudagraphs (default: do not)",
+    )
     return parser
 
 

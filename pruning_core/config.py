@@ -30,6 +30,7 @@ from pruning_core.setting_types import (
     UnitInterval,
     describe_problem,
 )
+from pruning_core.training_settings import DistillationConfig, TrainingConfig
 
 __all__ = [
     "ArchitectureConfig",
@@ -97,32 +98,6 @@ class DatasetConfig(Settings):
     image_size: PositiveInt | None = None
     augmentation: Literal["auto", "none", "crop", "crop_flip"] = "auto"
     split_seed: int = 0
-
-
-class DistillationConfig(Settings):
-    """Learn from the dense network beside the labels.
-
-    Loss = ``(1 - weight) * cross_entropy + weight * temperature**2 * KL(teacher || student)``.
-    """
-
-    weight: UnitInterval = 0.0
-    temperature: PositiveFloat = 2.0
-
-
-class TrainingConfig(Settings):
-    """SGD with momentum. ``schedule``: ``cosine`` after ``warmup_epochs`` of linear warm-up, or ``step``
-    (x0.1 at 50 % and 75 % of the epochs), or ``constant``. The learning rate moves every step.
-    """
-
-    epochs: PositiveInt = 20
-    batch_size: PositiveInt = 128
-    learning_rate: PositiveFloat = 0.1
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: NonNegativeFloat = 5e-4
-    schedule: Literal["cosine", "step", "constant"] = "cosine"
-    warmup_epochs: NonNegativeFloat = 1.0
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    distillation: DistillationConfig = DistillationConfig()
 
 
 class ChannelsConfig(Settings):

@@ -7,7 +7,7 @@ PrunefrontError                what must hold, what came, what to do: one line, 
 |-- UnsupportedNetworkError    a layer whose channels cannot be removed safely
 |-- InfeasibleBudgetsError     below what the narrowest network reaches
 |-- StorageError               a full disk, a folder from another version
-|-- NonFiniteLossError         training diverged; raised before the optimiser step
+|-- NonFiniteLossError         training diverged; nothing of it is kept
 `-- LostProcessError           another process of the same run failed or ended
 """
 

@@ -36,6 +36,8 @@ ADDED_SINCE_FIRST_KEYS: dict[str, Any] = {
     "budgets.activation_memory": None,
     "budgets.block_macs": None,
     "budgets.latency_ms": None,
+    "dense_training.distillation.features": 0.0,
+    "fine_tuning.distillation.features": 0.0,
     "gates.dual_restarts": False,
     "gates.widths": "learned",
     "latency_table": None,

@@ -26,7 +26,7 @@ from pruning_core.channels.activation_trace import ActivationTrace, TracedTensor
 from pruning_core.channels.layer_trace import example_images
 from pruning_core.channels.layer_widths import layer_widths
 from pruning_core.channels.removal import remove_channels
-from pruning_core.channels.resource_costs import Counts, alternatives
+from pruning_core.channels.resource_costs import Counts, alternatives, counts_beside
 from pruning_core.channels.structures import ChannelGraph, ChannelSelection
 from pruning_core.errors import UnsupportedNetworkError
 
@@ -43,8 +43,8 @@ class ActivationMemoryCost:
 
     def cost(self, widths_G: Tensor) -> Tensor:
         """Return the peak, with the gradient of a smooth maximum (logsumexp), so that all steps near it count."""
-        live_T = torch.from_numpy(self.slopes_TG).to(widths_G) @ widths_G
-        live_T = live_T + torch.from_numpy(self.fixed_T).to(widths_G)
+        live_T = counts_beside(widths_G, self.slopes_TG) @ widths_G
+        live_T = live_T + counts_beside(widths_G, self.fixed_T)
         peak = live_T.detach().max()
         sharpness = _SHARPNESS / peak
         smooth = torch.logsumexp(sharpness * (live_T - peak), dim=0) / sharpness

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pruning_core.channels.layer_trace import evaluation_copy, example_images
 from pruning_core.channels.layer_widths import LayerWidths, LinearCounts, layer_widths
-from pruning_core.channels.resource_costs import Counts, alternatives
+from pruning_core.channels.resource_costs import Counts, alternatives, counts_beside
 from pruning_core.channels.structures import ChannelGraph
 from pruning_core.latency.layer_work import LayerCall, parallel_convolutions, trace_calls
 from pruning_core.latency.table import LatencyGrid, LatencyTable
@@ -111,12 +111,12 @@ def _widths(network: nn.Module, graph: ChannelGraph, calls: Sequence[LayerCall])
 
 
 def _at(counts: LinearCounts, widths_G: Tensor) -> Tensor:
-    slopes_KG = torch.from_numpy(counts.slopes_LG).to(widths_G)
-    return slopes_KG @ widths_G + torch.from_numpy(counts.fixed_L).to(widths_G)
+    slopes_KG = counts_beside(widths_G, counts.slopes_LG)
+    return slopes_KG @ widths_G + counts_beside(widths_G, counts.fixed_L)
 
 
 def _interpolate(grid: LatencyGrid, in_K: Tensor, out_K: Tensor) -> Tensor:
-    ns_IJ = torch.from_numpy(grid.nanoseconds).to(in_K)
+    ns_IJ = counts_beside(in_K, grid.nanoseconds)
     low_i_K, high_i_K, part_in_K = _place(grid.inputs, in_K)
     low_j_K, high_j_K, part_out_K = _place(grid.outputs, out_K)
     low_K = torch.lerp(ns_IJ[low_i_K, low_j_K], ns_IJ[low_i_K, high_j_K], part_out_K)
@@ -129,6 +129,6 @@ def _place(axis: Sequence[int], width_K: Tensor) -> tuple[Tensor, Tensor, Tensor
     if len(axis) == 1:
         zero_K = torch.zeros_like(width_K, dtype=torch.long)
         return zero_K, zero_K, torch.zeros_like(width_K)
-    points = torch.tensor(axis, dtype=width_K.dtype, device=width_K.device)
+    points = torch.tensor(axis, dtype=width_K.dtype).to(width_K.device, non_blocking=True)
     high_K = torch.searchsorted(points, width_K.detach()).clamp(1, len(axis) - 1)
     return high_K - 1, high_K, (width_K - points[high_K - 1]) / (points[high_K] - points[high_K - 1])

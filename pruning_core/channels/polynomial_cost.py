@@ -18,11 +18,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from pruning_core.channels.layer_widths import LayerWidths
-from pruning_core.channels.resource_costs import Counts
+from pruning_core.channels.resource_costs import Counts, counts_beside
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -44,8 +43,8 @@ class PolynomialCost:
 
     def cost(self, widths_G: Tensor) -> Tensor:
         """Return the polynomial at these widths, differentiable."""
-        quadratic_GG = torch.from_numpy(self.quadratic_GG).to(widths_G)
-        linear_G = torch.from_numpy(self.linear_G).to(widths_G)
+        quadratic_GG = counts_beside(widths_G, self.quadratic_GG)
+        linear_G = counts_beside(widths_G, self.linear_G)
         half = widths_G @ quadratic_GG @ widths_G / 2
         return half + linear_G @ widths_G + self.constant
 

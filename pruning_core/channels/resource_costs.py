@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 Counts = npt.NDArray[np.int64]
@@ -44,3 +45,8 @@ def alternatives(widths_G: Counts, target_G: Counts) -> Counts:
     rows_GG = np.repeat(widths_G[None, :], len(widths_G), axis=0)
     np.fill_diagonal(rows_GG, target_G)
     return rows_GG
+
+
+def counts_beside(other: Tensor, counts: Counts) -> Tensor:
+    """Return whole numbers in the type and on the device of another tensor, without waiting for the device."""
+    return torch.from_numpy(counts).to(other, non_blocking=True)

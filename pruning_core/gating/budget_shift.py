@@ -42,7 +42,7 @@ class _Shift(torch.autograd.Function):
         shift = solve_shift(here_C, excess, slack, near)
         ctx.excess = excess
         ctx.save_for_backward(here_C - shift)
-        return logits_C.new_tensor(shift)
+        return logits_C.new_full((), shift)
 
     @staticmethod
     @once_differentiable

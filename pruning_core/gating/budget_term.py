@@ -58,12 +58,13 @@ class LagrangianTerm:
     def __call__(self, cost: Mapping[Resource, Tensor]) -> Tensor:
         """Return the term and move the integrals."""
         excess_M = log_excess(cost, self._limits)
-        now_M = excess_M.detach().cpu()
+        now_M = excess_M.detach()
+        self.integral_M = self.integral_M.to(now_M)
         multiplier_M = (self.integral_M + self._damping * now_M).clamp_min(0)
         self.integral_M = (self.integral_M + self._rate * now_M).clamp_min(0)
         if self._restarts:
             self.integral_M = torch.where(now_M > 0, self.integral_M, 0.0)
-        return (multiplier_M.to(excess_M) * excess_M).sum()
+        return (multiplier_M * excess_M).sum()
 
 
 def log_excess(cost: Mapping[Resource, Tensor], limits: Mapping[Resource, int]) -> Tensor:

@@ -88,6 +88,6 @@ def split_by_group(values_C: Tensor, graph: ChannelGraph) -> dict[str, Tensor]:
 
 def expected_widths(open_C: Tensor, graph: ChannelGraph) -> Tensor:
     """Return ``widths_G``, float64: the sum of open probabilities in each group, differentiable."""
-    sizes_G = torch.tensor(group_sizes(graph), device=open_C.device)
-    # unsafe: without a check of the lengths that would wait for the device
+    # neither the copy nor a check of the lengths (unsafe: without one) shall wait for the device
+    sizes_G = torch.tensor(group_sizes(graph)).to(open_C.device, non_blocking=True)
     return torch.segment_reduce(open_C.double(), "sum", lengths=sizes_G, unsafe=True)

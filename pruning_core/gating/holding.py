@@ -53,10 +53,9 @@ def hold_widths(dense: SteeringProblem, gates: GatesConfig, widths: Mapping[str,
 
     def hold(logits_C: Tensor, done: float) -> Tensor:
         widths_G = wanted_G + max(0.0, _ahead(gates, done)) * (sizes_G - wanted_G)
-        on_device_C = group_C.to(logits_C.device)
-        shift_G = width_shift(
-            logits_C, on_device_C, widths_G.to(logits_C.device), NOISES[gates.noise].open_probability
-        )
+        on_device_C = group_C.to(logits_C.device, non_blocking=True)
+        widths_G = widths_G.to(logits_C.device, non_blocking=True)
+        shift_G = width_shift(logits_C, on_device_C, widths_G, NOISES[gates.noise].open_probability)
         return logits_C - shift_G[on_device_C]
 
     return hold

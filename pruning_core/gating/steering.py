@@ -29,9 +29,9 @@ from pruning_core.gating.gate_sources import build_gate_source
 from pruning_core.gating.gated_network import SteeringProblem, frozen_problem, group_sizes, split_by_group
 from pruning_core.gating.holding import Hold, hold_budget, hold_widths
 from pruning_core.gating.steering_batches import SteeringBatch, SteeringSet, fresh_answers, stored_answers
-from pruning_core.gating.step_loss import LossTerms, StepLoss
+from pruning_core.gating.step_loss import LossTerms, StepLoss, StepTerms
 from pruning_core.progress import StepReport, report_no_step
-from pruning_core.training import check_finite, make_optimiser
+from pruning_core.training import LossWatch, make_optimiser
 
 _MAX_HISTORY = 100
 
@@ -84,7 +84,8 @@ def steer_gates(
         report: Called with (done, total) after every step; may raise to stop.
 
     Raises:
-        NonFiniteLossError: The loss became NaN or infinite; nothing was updated with it.
+        NonFiniteLossError: The loss became NaN or infinite. On the CPU nothing was updated with it; elsewhere see
+            ``LossWatch``.
     """
     dense = frozen_problem(problem, device)
     learner = _Learner(dense, gates, start, seed, device)
@@ -95,22 +96,24 @@ def steer_gates(
         spread_NKP=steering_set.raw_NKP.to(device),
         generator=torch.Generator(device=device).manual_seed(seed),
     )
-    history: list[LossTerms] = []
+    watch = LossWatch("gates", device)
+    history: list[StepTerms] = []
     for step, batch in enumerate(_batches(dense, steering_set, gates, seed, device)):
         if step == gates.steps:
             break
         done = step / max(1, gates.steps - 1)
         loss, terms = loss_of(learner.logits(done), batch, _temperature(gates, done))
-        check_finite(loss, stage="gates", step=step)
+        watch.see(loss, step)
         learner.update(loss)
         if step % max(1, gates.steps // _MAX_HISTORY) == 0:
-            history.append(terms.read())
+            history.append(terms)
         report(step + 1, gates.steps)
+    watch.take_sum()
     with torch.no_grad():
         open_C = NOISES[gates.noise].open_probability(learner.logits(1.0)).cpu().double()
     return LearnedGates(
         open_probability=split_by_group(open_C, problem.graph),
-        history=tuple(history),
+        history=tuple(terms.read() for terms in history),
         weights=learner.trained_weights(),
     )
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from pruning_core.config import GatesConfig
 from pruning_core.data import Augmentation, DataSplits, LabelledImages, iterate_batches
+from pruning_core.data.residency import move
 from pruning_core.gating.gated_network import SteeringProblem
 from pruning_core.saliency import explain
 
@@ -76,7 +77,7 @@ def stored_answers(
             device=device,
             generator=order,
         ):
-            indices_N = batch.indices_N.to(device)
+            indices_N = move(batch.indices_N, torch.device(device))
             yield SteeringBatch(
                 images_NCHW=batch.images_NCHW,
                 labels_N=batch.labels_N,

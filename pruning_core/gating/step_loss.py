@@ -30,6 +30,7 @@ from pruning_core.gating.gate_noise import NOISES, harden, sample_gates
 from pruning_core.gating.gated_network import SteeringProblem, expected_widths, explain_gated
 from pruning_core.gating.steering_batches import SteeringBatch
 from pruning_core.saliency import Explanation, SaliencySelector, explanation_distance
+from pruning_core.training import feature_distance
 
 _SMALLEST_SPREAD = 1e-8  # explanations that are all alike give nothing to be relative to
 
@@ -149,15 +150,6 @@ def steering_distance(
     return lambda came_NKP, wanted_NKP: explanation_distance(came_NKP, wanted_NKP, selector).mean() / spread
 
 
-def feature_distance(came: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> Tensor:
-    """Return the squared error of feature maps as a share of the wanted maps' energy, mean over the taps."""
-    errors = [
-        (a_NCHW - b_NCHW).square().sum() / b_NCHW.square().sum().clamp_min(_SMALLEST_SPREAD)
-        for a_NCHW, b_NCHW in zip(came, wanted, strict=True)
-    ]
-    return torch.stack(errors).mean()
-
-
 def divergence(came_NC: Tensor, wanted_NC: Tensor) -> Tensor:
     """Return ``KL(wanted || came)`` of two batches of logits, mean over images."""
     return F.kl_div(
@@ -170,7 +162,7 @@ def divergence(came_NC: Tensor, wanted_NC: Tensor) -> Tensor:
 
 def _budget_term(gates: GatesConfig, limits: Mapping[Resource, int]) -> BudgetTerm:
     terms: dict[str, Callable[[], BudgetTerm]] = {
-        "exact": lambda: lambda _cost: torch.zeros(()),  # the shift of the logits holds the budget
+        "exact": lambda: _no_term,  # the shift of the logits holds the budget
         "one_sided": lambda: one_sided_term(limits),
         "two_sided": lambda: two_sided_term(limits),
         "lagrangian": lambda: LagrangianTerm(
@@ -178,3 +170,7 @@ def _budget_term(gates: GatesConfig, limits: Mapping[Resource, int]) -> BudgetTe
         ),
     }
     return terms[gates.budget_term]()
+
+
+def _no_term(cost: Mapping[Resource, Tensor]) -> Tensor:
+    return next(iter(cost.values())).new_zeros(())

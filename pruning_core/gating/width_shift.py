@@ -73,8 +73,8 @@ def width_shift(
 def _bisect(
     logits_C: Tensor, group_C: Tensor, widths_G: Tensor, open_probability: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    low_G = torch.full_like(widths_G, float(logits_C.min()) - _FARTHEST)
-    high_G = torch.full_like(widths_G, float(logits_C.max()) + _FARTHEST)
+    low_G = (logits_C.min() - _FARTHEST).expand_as(widths_G)
+    high_G = (logits_C.max() + _FARTHEST).expand_as(widths_G)
     for _ in range(_NUM_HALVINGS):
         middle_G = (low_G + high_G) / 2
         opened_C = open_probability(logits_C - middle_G[group_C])

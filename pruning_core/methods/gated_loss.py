@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call
 
-from pruning_core.channels.weight_gates import gate_weights
+from pruning_core.channels import GatePlaces
 from pruning_core.data import Batch, iterate_batches, stratified_subset, take
 from pruning_core.importance.sensitivity import with_batch_statistics
 from pruning_core.methods.allocation import pad_log_scores
@@ -46,6 +46,7 @@ class GatedLoss:
         self._sizes = dict(zip(context.cost_model.names, context.cost_model.sizes, strict=True))
         self._log_score_GC = pad_log_scores([scores[name] for name in self._sizes])
         self._network = with_batch_statistics(context.network).requires_grad_(requires_grad=False)
+        self._places = GatePlaces(self._network, context.graph, self._sizes)
         self._batches = self._endless_batches()
 
     def __call__(self, share_G: Tensor, beta: float) -> Tensor:
@@ -55,7 +56,7 @@ class GatedLoss:
         gates = {
             name: gate_C[:size] for (name, size), gate_C in zip(self._sizes.items(), gates_GC, strict=True)
         }
-        overrides = gate_weights(self._network, self._context.graph, gates)
+        overrides = self._places.gate_weights(self._places.join(gates))
         logits_NK = functional_call(self._network, overrides, (batch.images_NCHW,))
         return F.cross_entropy(logits_NK, batch.labels_N).double().cpu()
 

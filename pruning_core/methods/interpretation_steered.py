@@ -40,14 +40,17 @@ def propose_interpretation_steered(context: MethodContext) -> ChannelProposal:
         precision=config.precision,
     )
     prior = gate_prior(context, config.gates.prior) if config.gates.prior else None
-    allocated = prior.proposal if prior and config.gates.widths == "allocated" else None
+    allocated = prior.proposal if prior is not None and config.gates.widths == "allocated" else None
+    start = None
+    if prior is not None:
+        start = GateStart(logits=prior.logits, widths=None if allocated is None else allocated.widths)
     learned = steer_gates(
         problem,
         context.steering_set,
         config.gates,
         config.loss_weights,
         seed=config.seed,
-        start=prior and GateStart(logits=prior.logits, widths=allocated and allocated.widths),
+        start=start,
         device=context.device,
         report=lambda done, total: context.report("steer", done, total),
     )

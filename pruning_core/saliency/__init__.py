@@ -14,7 +14,6 @@ from pruning_core.saliency.rbf_masks import render_rbf_masks
 from pruning_core.saliency.rbf_parameters import RbfParameters
 from pruning_core.saliency.selector import SaliencySelector, build_selector
 from pruning_core.saliency.selector_training import train_selector
-from pruning_core.saliency.tap_reader import TapReader
 from pruning_core.saliency.taps import Tap, find_taps
 
 __all__ = [
@@ -25,7 +24,6 @@ __all__ = [
     "SaliencySelector",
     "SelectorAgreement",
     "Tap",
-    "TapReader",
     "build_selector",
     "dense_explanations",
     "explain",

@@ -25,8 +25,8 @@ from pruning_core.saliency.freezing import frozen_copy
 from pruning_core.saliency.rbf_masks import render_rbf_masks
 from pruning_core.saliency.rbf_parameters import RbfParameters
 from pruning_core.saliency.selector import SaliencySelector
-from pruning_core.saliency.tap_reader import TapReader
 from pruning_core.setting_types import Precision
+from pruning_core.training import MapReader
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -75,7 +75,7 @@ def explain(
         precision: Of the network and the decoder; what comes out is in single precision at least.
     """
     with computing_in(precision, images_NCHW.device):
-        with TapReader(network, selector.taps) as reader:
+        with MapReader(network, [tap.layer for tap in selector.taps]) as reader:
             logits_NC = (forward or network)(images_NCHW)
             maps = reader.maps()
         if see_map is not None:

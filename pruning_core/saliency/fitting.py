@@ -12,7 +12,7 @@ from pruning_core.config import PredictorConfig, SelectorConfig
 from pruning_core.data import Batch, DataSplits, iterate_batches
 from pruning_core.distributed.processes import ALONE, Processes
 from pruning_core.progress import StepReport
-from pruning_core.training import check_finite
+from pruning_core.training import LossWatch
 
 
 def fit(
@@ -44,7 +44,8 @@ def fit(
 
     Raises:
         InvalidSettingsError: Batches do not divide between the processes.
-        NonFiniteLossError: The loss became NaN or infinite; no weight was updated with it.
+        NonFiniteLossError: The loss became NaN or infinite. On the CPU no weight was updated with it; elsewhere see
+            ``LossWatch``.
     """
     device = next(network.parameters()).device
     drop_last = len(data.train) >= settings.batch_size  # a last batch of one image breaks batch normalisation
@@ -55,6 +56,7 @@ def fit(
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, num_steps)
     order = torch.Generator().manual_seed(seed)
+    watch = LossWatch(stage, device)
     step = 0
     with seeded_globally(seed + processes.rank, device):
         for _ in range(settings.epochs):
@@ -69,7 +71,7 @@ def fit(
                 processes=processes,
             ):
                 loss = loss_of(batch)
-                check_finite(processes.mean(loss), stage=stage, step=step)
+                watch.see(processes.mean(loss), step)
                 optimiser.zero_grad(set_to_none=True)
                 torch.autograd.backward(loss)
                 processes.average_gradients(network)
@@ -77,6 +79,7 @@ def fit(
                 schedule.step()
                 step += 1
                 report(step, num_steps)
+    watch.take_sum()
     processes.share_buffers(network)
 
 

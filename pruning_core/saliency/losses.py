@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -64,8 +65,9 @@ def roughness(mask_NHW: Tensor) -> Tensor:
     """
     vertical_N = (mask_NHW[:, 1:] - mask_NHW[:, :-1]).square().sum(dim=(-2, -1))
     horizontal_N = (mask_NHW[:, :, 1:] - mask_NHW[:, :, :-1]).square().sum(dim=(-2, -1))
-    rows_N = mask_NHW[:, [0, -1]].square().sum(dim=(-2, -1))
-    columns_N = mask_NHW[:, :, [0, -1]].square().sum(dim=(-2, -1))
+    # stacked: a list as an index would be copied to the device in every step
+    rows_N = torch.stack((mask_NHW[:, 0], mask_NHW[:, -1]), dim=1).square().sum(dim=(-2, -1))
+    columns_N = torch.stack((mask_NHW[:, :, 0], mask_NHW[:, :, -1]), dim=2).square().sum(dim=(-2, -1))
     return 0.5 * (vertical_N + horizontal_N + _BORDER_WEIGHT * (rows_N + columns_N)).mean()
 
 

@@ -48,7 +48,8 @@ def train_predictor(
     Args:
         dense: Left as it is.
         data: Its training images, with their augmentation.
-        settings: ``predictor`` and the family of masks; ``seed`` gives masks, order and initial weights.
+        settings: ``predictor`` and the family of masks; ``seed`` gives masks, order and initial weights. Masks are
+            drawn on the device: another kind of device draws others.
         device: Where to train.
         precision: Of passes through the networks.
         report: Told of every step as (done, total).
@@ -65,13 +66,13 @@ def train_predictor(
     warm_start = settings.predictor.warm_start
     student = (copy.deepcopy(dense) if warm_start else reinitialised_copy(dense, settings.seed)).to(device)
     in_channels_last(student).train().requires_grad_(requires_grad=True)
-    noise = torch.Generator().manual_seed(settings.seed + processes.rank)
+    noise = torch.Generator(device).manual_seed(settings.seed + processes.rank)
 
     def loss_of(batch: Batch) -> Tensor:
         mask_NHW = sample_training_masks(len(batch.images_NCHW), data.image_size, settings, noise)
         with torch.no_grad():
             teacher_logits_NC = run_in(precision, teacher, batch.images_NCHW)
-        masked_NCHW = batch.images_NCHW * mask_NHW.to(batch.images_NCHW.device).unsqueeze(1)
+        masked_NCHW = batch.images_NCHW * mask_NHW.unsqueeze(1)
         return prediction_divergence(teacher_logits_NC, run_in(precision, student, masked_NCHW))
 
     fit(

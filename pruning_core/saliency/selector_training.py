@@ -68,7 +68,7 @@ def train_selector(
     )
     selector.train()
     dense, predictor = frozen_copy(dense, device), frozen_copy(predictor, device)
-    noise = torch.Generator().manual_seed(settings.seed + processes.rank)
+    noise = torch.Generator(device).manual_seed(settings.seed + processes.rank)
 
     def loss_of(batch: Batch) -> Tensor:
         return selector_loss_of(

@@ -16,7 +16,7 @@ from pruning_core.stages.artifact_store import Artifact, ArtifactStore
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageContext:
     """Inputs of one stage of one run. ``report`` is told (done, total) steps of the stage. ``processes``: those that
-    build this stage together.
+    build this stage together. ``compiler``: of classifiers that are trained, see ``pruning_core.compiling``.
     """
 
     config: PruningConfig
@@ -26,6 +26,7 @@ class StageContext:
     device: str
     report: StepReport
     processes: Processes = ALONE
+    compiler: str | None = None
 
     def artifact(self, stage: str) -> Artifact:
         """Return the artifact of an earlier stage of this run.

@@ -26,6 +26,7 @@ def build_dense(context: StageContext) -> Artifact:
             seed=config.dense_seed,
             device=context.device,
             precision=config.precision,
+            compiler=context.compiler,
             report=context.report,
             processes=context.processes,
         )

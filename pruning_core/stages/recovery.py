@@ -6,7 +6,7 @@ after fine-tuning. The last epoch counts; nothing is chosen here. Training may p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from pruning_core.architectures import load_tensors
 from pruning_core.channels import apply_layout, find_channel_groups
 from pruning_core.channels.structures import ChannelGraph, ChannelSelection
-from pruning_core.saliency import SaliencySelector, explain
+from pruning_core.saliency import SaliencySelector, Tap, explain
 from pruning_core.stages.artifact_store import Artifact, network_tensors
 from pruning_core.stages.context import StageContext
 from pruning_core.stages.cutting import cut_slim_network
 from pruning_core.stages.dense import load_dense, new_dense_network
+from pruning_core.stages.dense_teacher import dense_teacher, feature_taps
 from pruning_core.stages.explanation_scores import at_dense_width, explanations_kept
 from pruning_core.stages.rungs import check_rung, continued_seconds, latest_rung, state_of
 from pruning_core.stages.saliency import load_selector
@@ -33,7 +34,8 @@ _OF_CUT = "of_cut"
 class _SlimRun:
     """A slim network on its way.
 
-    ``facts``: what was found out before training. ``rung``: where training goes on; None: at the beginning.
+    ``taps``: maps that training holds to the dense network's. ``facts``: what was found out before training. ``rung``:
+    where training goes on; None: at the beginning.
     """
 
     dense: nn.Module
@@ -41,6 +43,7 @@ class _SlimRun:
     graph: ChannelGraph
     selection: ChannelSelection
     selector: SaliencySelector | None
+    taps: tuple[Tap, ...]
     facts: Mapping[str, Any]
     rung: Artifact | None
 
@@ -91,7 +94,8 @@ def _train(context: StageContext, run: _SlimRun, until: int | None = None) -> Tr
         seed=config.seed,
         device=context.device,
         precision=config.precision,
-        teacher=run.dense if config.fine_tuning.distillation.weight > 0 else None,
+        compiler=context.compiler,
+        teacher=dense_teacher(run.dense, run.taps, run.graph, run.selection),
         report=context.report,
         processes=context.processes,
         start=state_of(run.rung) if run.rung is not None else None,
@@ -113,7 +117,8 @@ def _take_up(context: StageContext, *, until: int) -> _SlimRun:
     selection = ChannelSelection.from_plain(choice.facts["kept"])
     dense = load_dense(context)
     selector = load_selector(context) if context.has_stage("selector") else None
-    graph = channel_graph(context, dense, selector)
+    taps = feature_taps(dense, context.data.input_shape, context.config.fine_tuning.distillation)
+    graph = channel_graph(context, dense, selector, taps)
     rung = latest_rung(context, until=until)
     if rung is None:
         slim, facts = cut_slim_network(context, choice, dense, graph, selection)
@@ -121,7 +126,14 @@ def _take_up(context: StageContext, *, until: int) -> _SlimRun:
         slim = apply_layout(new_dense_network(context, load_weights=False), rung.facts["layout"])
         facts = {name: rung.facts[name] for name in rung.facts[_OF_CUT]}
     return _SlimRun(
-        dense=dense, slim=slim, graph=graph, selection=selection, selector=selector, facts=facts, rung=rung
+        dense=dense,
+        slim=slim,
+        graph=graph,
+        selection=selection,
+        selector=selector,
+        taps=taps,
+        facts=facts,
+        rung=rung,
     )
 
 
@@ -130,13 +142,16 @@ def selection_stage(context: StageContext) -> str:
     return "steer" if context.has_stage("steer") else "allocate"
 
 
-def channel_graph(context: StageContext, dense: nn.Module, selector: SaliencySelector | None) -> ChannelGraph:
-    """Return the groups of the dense network that this run may prune."""
+def channel_graph(
+    context: StageContext, dense: nn.Module, selector: SaliencySelector | None, taps: Sequence[Tap] = ()
+) -> ChannelGraph:
+    """Return the groups of the dense network that this run may prune; it knows the selector's taps and ``taps``."""
+    seen = [*(selector.taps if selector is not None else ()), *taps]
     return find_channel_groups(
         dense,
         context.data.input_shape,
         scope=context.config.channels.scope,
-        taps=[tap.layer for tap in selector.taps] if selector is not None else (),
+        taps=list(dict.fromkeys(tap.layer for tap in seen)),
     )
 
 

@@ -52,13 +52,15 @@ def run_stage(
     store: ArtifactStore,
     device: str = "cpu",
     report: ProgressReporter = report_nothing,
+    compiler: str | None = None,
 ) -> StageOutcome:
     """Run one stage of a run, unless its artifact is in the store already.
 
     Raises:
         PrunefrontError: What the stage refuses; also when an earlier stage has not been run.
     """
-    return _run(name, _context(name, config, data, store, device=device, report=report, processes=ALONE))
+    context = _context(name, config, data, store, device=device, report=report)
+    return _run(name, replace(context, compiler=compiler))
 
 
 def run_trial(
@@ -69,9 +71,11 @@ def run_trial(
     device: str = "cpu",
     report: ProgressReporter = report_nothing,
     processes: Processes = ALONE,
+    compiler: str | None = None,
 ) -> RunResult:
     """Run every stage that is missing, and put together what the run found out.
 
+    ``compiler``: of classifiers that are trained, see ``pruning_core.compiling``; like the device, in no key.
     Several processes call this with the same settings, data and store, each with its device; all return the same.
 
     Raises:
@@ -81,8 +85,8 @@ def run_trial(
     _check_shares(plan, config, data, processes)
     outcomes: dict[str, StageOutcome] = {}
     for node in plan.nodes:
-        context = _context(node.name, config, data, store, device=device, report=report, processes=processes)
-        outcomes[node.name] = _run(node.name, context)
+        context = _context(node.name, config, data, store, device=device, report=report)
+        outcomes[node.name] = _run(node.name, replace(context, processes=processes, compiler=compiler))
     return assemble_result(plan, outcomes, store)
 
 
@@ -94,6 +98,7 @@ def run_rung(
     store: ArtifactStore,
     device: str = "cpu",
     report: ProgressReporter = report_nothing,
+    compiler: str | None = None,
 ) -> RunResult:
     """Run what is missing of a run up to some epochs of its fine-tuning, and put together what is known by then.
 
@@ -106,8 +111,9 @@ def run_rung(
     plan = plan_run(config, data.fingerprint)
     outcomes: dict[str, StageOutcome] = {}
     for node in plan.nodes:
-        context = _context(node.name, config, data, store, device=device, report=report, processes=ALONE)
-        outcomes[node.name] = _run(node.name, context, epochs if node.key == plan.trial_key else None)
+        context = _context(node.name, config, data, store, device=device, report=report)
+        until = epochs if node.key == plan.trial_key else None
+        outcomes[node.name] = _run(node.name, replace(context, compiler=compiler), until)
     return assemble_result(plan, outcomes, store)
 
 
@@ -132,7 +138,6 @@ def _context(
     *,
     device: str,
     report: ProgressReporter,
-    processes: Processes,
 ) -> StageContext:
     return StageContext(
         config=config,
@@ -141,7 +146,6 @@ def _context(
         store=store,
         device=device,
         report=lambda done, total: report(name, done, total),
-        processes=processes,
     )
 
 

@@ -13,20 +13,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pruning_core.config import TrainingConfig
-from pruning_core.data import Batch, DataSplits, iterate_batches
+from pruning_core.data import DataSplits, iterate_batches
 from pruning_core.distributed.processes import ALONE, Processes
 from pruning_core.errors import InvalidSettingsError
-from pruning_core.precision import run_in
 from pruning_core.progress import StepReport, report_no_step
 from pruning_core.setting_types import Precision
 from pruning_core.training.batch_norm import BATCH_NORMS
-from pruning_core.training.evaluation import eval_mode
-from pruning_core.training.losses import check_finite, classification_loss
+from pruning_core.training.loss_watch import LossWatch
 from pruning_core.training.schedules import plan_learning_rate
 from pruning_core.training.state import TrainingState, capture_state, restore_state
+from pruning_core.training.teaching import Teacher, taught_by
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,8 +47,9 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
     *,
     seed: int,
     device: str | torch.device = "cpu",
-    teacher: nn.Module | None = None,
+    teacher: Teacher | None = None,
     precision: Precision = "float32",
+    compiler: str | None = None,
     report: StepReport = report_no_step,
     processes: Processes = ALONE,
     start: TrainingState | None = None,
@@ -57,8 +57,8 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
 ) -> TrainingHistory:
     """Train ``network`` in place on the training images; the last epoch is kept, nothing is chosen.
 
-    A training that pauses and goes on from its state, in this process or another one of the same device, gives the
-    weights that it would have given in one go, bit by bit.
+    On the CPU, a training that pauses and goes on from its state, in this process or another one, gives the weights
+    that it would have given in one go, bit by bit.
 
     SGD with Nesterov momentum. Weight decay acts on convolution and linear weights only, not on biases and
     normalisation. A last batch that is not full is left out, unless it is the only one.
@@ -69,9 +69,9 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
         settings: See ``TrainingConfig``.
         seed: Of order, augmentation and dropout. On the CPU, the same seed gives the same weights.
         device: Where to train.
-        teacher: Needed if, and used only if, ``settings.distillation.weight`` is positive. It sees the same
-            augmented batches, in eval mode.
+        teacher: Needed if, and used only if, ``settings.distillation`` asks for it.
         precision: Of passes through the networks; weights and losses are in single precision.
+        compiler: A backend of ``torch.compile`` for both networks; None runs them as they are.
         report: Called with (done, total) steps after each epoch; may raise to stop.
         processes: Train one network together, each on its equal share of every batch. Without batch normalisation
             and dropout the weights are those of one process, to rounding; batch normalisation sees each process's
@@ -81,24 +81,35 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
             alone. None: train to the end.
 
     Raises:
-        InvalidSettingsError: Distillation without a teacher, batches of one image with batch normalisation, or
-            batches that do not divide between the processes.
-        NonFiniteLossError: The loss became NaN or infinite; no weight was updated with it.
+        InvalidSettingsError: Distillation without a teacher, batches of one image with batch normalisation,
+            batches that do not divide between the processes, or an unknown compiler.
+        NonFiniteLossError: The loss became NaN or infinite. On the CPU no weight was updated with it; elsewhere see
+            ``LossWatch``.
     """
     assert processes.count == 1 or (start is None and until is None), "a state is of one process"
-    teacher = _checked_teacher(settings, teacher)
     _check_batch_size(network, settings, processes)
     network.to(device).to(memory_format=torch.channels_last)
     network.train()
-    learner = processes.data_parallel(network)
     optimiser = make_optimiser(network, settings)
     steps_per_epoch = max(1, len(data.train) // settings.batch_size)
     schedule = plan_learning_rate(settings, steps_per_epoch)
     generator = torch.Generator().manual_seed(seed)
+    watch = LossWatch("classifier training", device)
     device = torch.device(device)
     losses = list(start.losses) if start is not None else []
     state = None
-    with _own_random_state(seed + processes.rank, device), _teaching(teacher, device):
+    with (
+        _own_random_state(seed + processes.rank, device),
+        taught_by(
+            teacher,
+            network,
+            processes.data_parallel(network),
+            settings,
+            device=device,
+            precision=precision,
+            compiler=compiler,
+        ) as loss_of,
+    ):
         if start is not None:
             restore_state(start, network, optimiser, generator, device)
         for epoch in range(len(losses), settings.epochs if until is None else until):
@@ -112,36 +123,20 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
                 drop_last=len(data.train) > settings.batch_size,
                 processes=processes,
             )
-            total_loss = 0.0
             for step, batch in enumerate(batches, start=epoch * steps_per_epoch):
                 for group in optimiser.param_groups:
                     group["lr"] = schedule.learning_rate(step)
-                loss = _loss_of(learner, teacher, batch, settings, precision)
-                total_loss += check_finite(processes.mean(loss), stage="classifier training", step=step)
+                loss = loss_of(batch)
+                watch.see(processes.mean(loss), step)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 optimiser.step()
-            losses.append(total_loss / steps_per_epoch)
+            losses.append(watch.take_sum() / steps_per_epoch)
             report((epoch + 1) * steps_per_epoch, schedule.num_steps)
         if until is not None:
             state = capture_state(network, optimiser, generator, device, tuple(losses))
     processes.share_buffers(network)
     return TrainingHistory(losses=tuple(losses), num_steps=schedule.num_steps, state=state)
-
-
-def _loss_of(
-    network: nn.Module,
-    teacher: nn.Module | None,
-    batch: Batch,
-    settings: TrainingConfig,
-    precision: Precision,
-) -> Tensor:
-    teacher_logits_NC = None
-    if teacher is not None:
-        with torch.no_grad():
-            teacher_logits_NC = run_in(precision, teacher, batch.images_NCHW)
-    logits_NC = run_in(precision, network, batch.images_NCHW)
-    return classification_loss(logits_NC, batch.labels_N, settings, teacher_logits_NC=teacher_logits_NC)
 
 
 def make_optimiser(network: nn.Module, settings: TrainingConfig) -> torch.optim.Optimizer:
@@ -156,16 +151,6 @@ def make_optimiser(network: nn.Module, settings: TrainingConfig) -> torch.optim.
         momentum=settings.momentum,
         nesterov=settings.momentum > 0,
     )
-
-
-def _checked_teacher(settings: TrainingConfig, teacher: nn.Module | None) -> nn.Module | None:
-    """Return the teacher if it is used."""
-    weight = settings.distillation.weight
-    if weight > 0 and teacher is None:
-        raise InvalidSettingsError(
-            f"distillation.weight must be 0 where there is no network to learn from, but got {weight:g}"
-        )
-    return teacher if weight > 0 else None
 
 
 def _check_batch_size(network: nn.Module, settings: TrainingConfig, processes: Processes) -> None:
@@ -184,14 +169,4 @@ def _own_random_state(seed: int, device: torch.device) -> Iterator[None]:
     """Seed what dropout draws from, and restore it afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def _teaching(teacher: nn.Module | None, device: str | torch.device) -> Iterator[None]:
-    if teacher is None:
-        yield
-        return
-    teacher.to(device)
-    with eval_mode(teacher):
         yield

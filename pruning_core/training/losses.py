@@ -2,7 +2,8 @@
 
 Shape suffixes used in this file:
     N  images in the batch
-    C  classes
+    C  classes, or channels of a map
+    H, W  height and width of a map
 
 References:
     [Hinton2015] G. Hinton, O. Vinyals, J. Dean. Distilling the Knowledge in a Neural Network. 2015.
@@ -11,12 +12,16 @@ References:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pruning_core.config import TrainingConfig
 from pruning_core.errors import NonFiniteLossError
+
+_SMALLEST_ENERGY = 1e-8  # a map of zeros gives an error nothing to be a share of
 
 
 def classification_loss(
@@ -42,15 +47,22 @@ def distillation_loss(logits_NC: Tensor, teacher_logits_NC: Tensor, temperature:
     return temperature**2 * divergence
 
 
-def check_finite(loss: Tensor, *, stage: str, step: int) -> float:
-    """Return the loss as a number; stop before the optimiser uses one that is not finite.
+def feature_distance(came: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """Return the squared error of feature maps as a share of the wanted maps' energy, mean over the maps."""
+    errors = [
+        (a_NCHW - b_NCHW).square().sum() / b_NCHW.square().sum().clamp_min(_SMALLEST_ENERGY)
+        for a_NCHW, b_NCHW in zip(came, wanted, strict=True)
+    ]
+    return torch.stack(errors).mean()
+
+
+def refuse_non_finite(loss: float, *, stage: str, step: int) -> None:
+    """Stop a training whose loss is not a number to go on with.
 
     Raises:
         NonFiniteLossError: It is NaN or infinite.
     """
-    value = loss.item()
-    if not math.isfinite(value):
+    if not math.isfinite(loss):
         raise NonFiniteLossError(
-            f"the loss of {stage} must stay finite, but became {value} at step {step}; lower its learning rate"
+            f"the loss of {stage} must stay finite, but became {loss} at step {step}; lower its learning rate"
         )
-    return value

@@ -18,6 +18,7 @@ def cell(row: str, seed: int, correct: int) -> dict[str, Any]:
         "loss": 1.5,
         "macs_share": 0.5,
         "params_share": 0.5,
+        "machine": "a machine",
     }
     return {"row": row, "macs": 0.5, "seed": seed, **figures}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.ablation import REFERENCE, ROWS, make_config
 from benchmarks.ablation import read_arguments as read_ablation_arguments
-from benchmarks.fidelity import EXPLAINING_ROW, MEASURED_ROWS, place, read_arguments
+from benchmarks.fidelity import EXPLAINING_ROW, MEASURED_ROWS, read_arguments
 from benchmarks.fidelity_page import render
 from pruning_core.stage_keys import plan_run
 
@@ -28,6 +28,7 @@ def cell(row: str, seed: int, value: float, num_images: int = 256) -> dict[str, 
         "num_images": num_images,
         "accuracy": 0.75,
         "dense_accuracy": 0.8,
+        "machine": "a machine",
         "fidelity": {
             "num_images": num_images,
             "same_class": 0.875,
@@ -62,7 +63,7 @@ def test_differences_are_taken_seed_by_seed_and_rows_come_in_the_order_of_the_ab
         cell(REFERENCE, 1, 0.5),
         cell(REFERENCE, 0, 0.625),
     ]
-    page = render(ARGUMENTS, sorted(cells, key=place))
+    page = render(ARGUMENTS, cells)
     both = "**0.375 ± 0.177** | -0.188 ± 0.062"
     assert f"| random | 2 | 75.0 ± 0.0 | 0.875 ± 0.000 | {both} | {both} | {both} |" in page
     alone = "**0.562 ± 0.088** | "

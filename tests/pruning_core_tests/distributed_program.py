@@ -25,7 +25,7 @@ from pruning_core.distributed.processes import ALONE, Processes
 from pruning_core.progress import report_no_step
 from pruning_core.saliency.fitting import fit
 from pruning_core.stages import Artifact, ArtifactStore, run_trial
-from pruning_core.training import evaluate, train_classifier
+from pruning_core.training import Teacher, evaluate, train_classifier
 from tests.synthetic import NUM_CLASSES, make_data, make_images, make_network
 
 TRAINING = TrainingConfig(
@@ -64,7 +64,12 @@ def trained(processes: Processes) -> nn.Module:
     """Train a plain network for some steps; each process starts from other weights, of which the first's count."""
     network = plain_network(seed=processes.rank)
     train_classifier(
-        network, augmented_data(), TRAINING, seed=0, teacher=plain_network(seed=7), processes=processes
+        network,
+        augmented_data(),
+        TRAINING,
+        seed=0,
+        teacher=Teacher(network=plain_network(seed=7)),
+        processes=processes,
     )
     return network
 

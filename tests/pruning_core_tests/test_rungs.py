@@ -16,7 +16,7 @@ from pruning_core.data import Augmentation, DataSplits
 from pruning_core.errors import InvalidSettingsError
 from pruning_core.stages import Artifact, ArtifactStore, RunResult, plan_run, run_rung, run_trial
 from pruning_core.stages.rungs import rung_key
-from pruning_core.training import train_classifier
+from pruning_core.training import Teacher, train_classifier
 from tests.pruning_core_tests.test_pipeline import QUICK
 from tests.synthetic import make_data, make_network, same_weights
 
@@ -44,12 +44,13 @@ def with_dropout(seed: int = 0) -> nn.Module:
         {"momentum": 0.0},
         {"schedule": "step"},
         {"distillation": {"weight": 0.5}},
+        {"distillation": {"weight": 0.0, "features": 1.0}},
         {"label_smoothing": 0.1, "warmup_epochs": 3.0},
     ],
 )
 def test_a_training_that_pauses_twice_ends_where_it_would_have_ended(changes: dict[str, Any]) -> None:
     data, settings = small_data(), TrainingConfig(**({"epochs": 6, "batch_size": 16} | changes))
-    whole, teacher = with_dropout(), make_network(seed=9)
+    whole, teacher = with_dropout(), Teacher(network=make_network(seed=9), layers=("layer1",))
     expected = train_classifier(whole, data, settings, seed=3, teacher=teacher)
     state = None
     for until in (2, 4):
@@ -93,7 +94,11 @@ def run_settings(**changes: Any) -> PruningConfig:
     return load_config({**QUICK, "method": "l1", "fine_tuning": fine_tuning, **changes})
 
 
-STEERED = {"method": "interpretation_steered", "recovery": {"reconstruct": True, "num_images": 32}}
+STEERED = {
+    "method": "interpretation_steered",
+    "recovery": {"reconstruct": True, "num_images": 32},
+    "fine_tuning": {"epochs": 6, "batch_size": 16, "distillation": {"weight": 0.5, "features": 1.0}},
+}
 
 
 def artifact(store: ArtifactStore, key: str) -> Artifact:

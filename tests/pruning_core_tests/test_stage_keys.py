@@ -39,6 +39,7 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "dense_training.label_smoothing": (0.1, "dense"),
     "dense_training.distillation.weight": (0.7, "dense"),
     "dense_training.distillation.temperature": (5.0, "dense"),
+    "dense_training.distillation.features": (2.0, "dense"),
     "dense_seed": (7, "dense"),
     "precision": ("float32", "dense"),
     "saliency.max_num_basis": (8, "predictor"),
@@ -107,6 +108,7 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "fine_tuning.label_smoothing": (0.1, "fine_tune"),
     "fine_tuning.distillation.weight": (0.7, "fine_tune"),
     "fine_tuning.distillation.temperature": (5.0, "fine_tune"),
+    "fine_tuning.distillation.features": (2.0, "fine_tune"),
 }
 
 # Seen through the data fingerprint, the file's content or another method instead.

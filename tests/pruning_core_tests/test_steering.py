@@ -18,8 +18,9 @@ from pruning_core.gating.gate_sources import GATE_SOURCES
 from pruning_core.gating.gated_network import SteeringProblem, gated_forward, split_by_group
 from pruning_core.gating.steering import GateStart, LearnedGates, steer_gates
 from pruning_core.gating.steering_batches import SteeringSet, fresh_answers, stored_answers
-from pruning_core.gating.step_loss import divergence, feature_distance, steering_distance
+from pruning_core.gating.step_loss import divergence, steering_distance
 from pruning_core.saliency import build_selector, dense_explanations, explanation_distance
+from pruning_core.training import feature_distance
 from tests.pruning_core_tests.saliency_cases import (
     NUM_CLASSES,
     classifier_of_patches,

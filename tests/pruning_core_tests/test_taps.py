@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from pruning_core.errors import InvalidSettingsError, UnsupportedNetworkError
-from pruning_core.saliency import Tap, TapReader, find_taps
+from pruning_core.saliency import Tap, find_taps
+from pruning_core.training import MapReader
 from tests.pruning_core_tests.saliency_cases import TinyNetwork, fingerprint
 
 EXPECTED = {
@@ -117,13 +118,17 @@ def test_a_network_without_maps_is_refused() -> None:
         find_taps(network, (3, 2, 2))
 
 
+def tapped(network: TinyNetwork) -> list[str]:
+    return [tap.layer for tap in find_taps(network, (3, 16, 16))]
+
+
 def images() -> Tensor:
     return torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
 def test_the_reader_hands_over_what_the_modules_gave_out() -> None:
     network = TinyNetwork().eval()
-    with TapReader(network, find_taps(network, (3, 16, 16))) as reader:
+    with MapReader(network, tapped(network)) as reader:
         network(images())
         maps = reader.maps()
     expected = network.stage1(images())
@@ -134,7 +139,7 @@ def test_the_reader_hands_over_what_the_modules_gave_out() -> None:
 def test_the_reader_sees_replaced_weights_and_lets_their_gradients_through() -> None:
     network = TinyNetwork().eval()
     weight = (network.get_parameter("stage2.0.weight") * 0.5).detach().requires_grad_()
-    with TapReader(network, find_taps(network, (3, 16, 16))) as reader:
+    with MapReader(network, tapped(network)) as reader:
         functional_call(network, {"stage2.0.weight": weight}, (images(),))
         changed = reader.maps()
         network(images())
@@ -148,9 +153,9 @@ def test_the_reader_sees_replaced_weights_and_lets_their_gradients_through() -> 
 
 def test_readers_may_be_nested() -> None:
     network = TinyNetwork().eval()
-    taps = find_taps(network, (3, 16, 16))
-    with TapReader(network, taps) as outer:
-        with TapReader(network, taps[-1:]) as inner:
+    taps = tapped(network)
+    with MapReader(network, taps) as outer:
+        with MapReader(network, taps[-1:]) as inner:
             network(images())
             assert torch.equal(inner.maps()[0], outer.maps()[-1])
         network(images())
@@ -159,7 +164,7 @@ def test_readers_may_be_nested() -> None:
 
 def test_the_reader_removes_its_hooks_and_forgets_its_maps_even_after_an_error() -> None:
     network = TinyNetwork().eval()
-    reader = TapReader(network, find_taps(network, (3, 16, 16)))
+    reader = MapReader(network, tapped(network))
     with pytest.raises(RuntimeError, match="size"), reader:
         network(images().flatten(2))
     assert all(not module._forward_hooks for module in network.modules())
@@ -169,7 +174,7 @@ def test_the_reader_removes_its_hooks_and_forgets_its_maps_even_after_an_error()
 
 def test_maps_are_handed_over_once() -> None:
     network = TinyNetwork().eval()
-    with TapReader(network, find_taps(network, (3, 16, 16))) as reader:
+    with MapReader(network, tapped(network)) as reader:
         network(images())
         reader.maps()
         with pytest.raises(RuntimeError, match="no map of 'stage1'"):

@@ -1,4 +1,4 @@
-"""Read tapped maps while a network runs.
+"""Read maps inside a network while it runs.
 
 Shape suffixes used in this file:
     N, C, H, W  images, channels, height, width
@@ -13,28 +13,26 @@ from typing import Self
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from pruning_core.saliency.taps import Tap
 
-
-class TapReader:
-    """Records the output of the tapped modules of every forward pass inside the ``with`` block.
+class MapReader:
+    """Records the outputs of named modules in every forward pass inside the ``with`` block.
 
     Works under ``torch.func.functional_call`` and beside other readers of the same network; removes its hooks
     and forgets the maps on exit, also after an error.
 
-        with TapReader(network, taps) as reader:
+        with MapReader(network, ["layer1", "layer2"]) as reader:
             logits_NC = network(images_NCHW)
             maps = reader.maps()
     """
 
-    def __init__(self, network: nn.Module, taps: Sequence[Tap]) -> None:
+    def __init__(self, network: nn.Module, layers: Sequence[str]) -> None:
         self._network = network
-        self._layers = tuple(tap.layer for tap in taps)
+        self._layers = tuple(layers)
         self._maps: dict[str, Tensor] = {}
         self._handles: list[RemovableHandle] = []
 
     def __enter__(self) -> Self:
-        assert not self._handles, "a TapReader is entered once at a time"
+        assert not self._handles, "a MapReader is entered once at a time"
         for layer in self._layers:
             module = self._network.get_submodule(layer)
             self._handles.append(module.register_forward_hook(self._recorder(layer)))
@@ -52,10 +50,10 @@ class TapReader:
         self._maps.clear()
 
     def maps(self) -> tuple[Tensor, ...]:
-        """Hand over the maps of the latest forward pass, in the order of the taps, and forget them.
+        """Hand over the maps of the latest forward pass, in the order of the names, and forget them.
 
         Raises:
-            RuntimeError: A tapped module has not run since the last call.
+            RuntimeError: A named module has not run since the last call.
         """
         missing = [layer for layer in self._layers if layer not in self._maps]
         if missing:
