@@ -28,6 +28,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import KFold
 
+from pruning_core.errors import InvalidDataError
 from reports.records import NetworkScores
 from search.replay.recording import RecordedRun, Recording
 from spaces import Value
@@ -35,6 +36,7 @@ from spaces import Value
 __all__ = ["FIGURES", "FitQuality", "Surrogate"]
 
 FIGURES = ("accuracy", "accuracy_after_removal", "macs_share", "params_share", "log_seconds")
+_PREDICTED = ("accuracy", "macs", "params")
 _NUM_TREES = 48
 _NUM_FOLDS = 5
 _SAME = 1e-9  # figures that differ by less are one
@@ -54,22 +56,23 @@ class Surrogate:
     """Answers for any configuration of the recorded space.
 
     Args:
-        recording: At least as many runs as there are folds.
+        recording: What it learns from.
         seed: Of the forest, the folds and the residuals.
+
+    Raises:
+        InvalidDataError: Too few runs, or a search in quantities that it does not predict.
     """
 
     def __init__(self, recording: Recording, *, seed: int) -> None:
-        if len(recording.runs) < _NUM_FOLDS:
-            raise ValueError(f"a surrogate needs at least {_NUM_FOLDS} runs, but got {len(recording.runs)}")
+        _check(recording)
         self._recording = recording
         self._seed = seed
         self._epochs = recording.epochs
         features_RF = np.array([self._features(run.values) for run in recording.runs])
         figures_RY = np.array([_figures(run) for run in recording.runs])
         spreads_Y = figures_RY.std(axis=0)
-        self._spreads_Y = np.where(
-            spreads_Y > _SAME, spreads_Y, 1.0
-        )  # or seconds would decide where trees split
+        # trees split where the sum of all variances falls most: without a common unit, seconds would decide
+        self._spreads_Y = np.where(spreads_Y > _SAME, spreads_Y, 1.0)
         held_out_RY = np.zeros_like(figures_RY)
         folds = KFold(_NUM_FOLDS, shuffle=True, random_state=seed)
         for seen, unseen in folds.split(features_RF):
@@ -150,6 +153,19 @@ class Surrogate:
                 rank_correlation=_rank_correlation(true, predicted),
             )
             for (epochs, figure), true, predicted in zip(names, figures_RY.T, held_out_RY.T, strict=True)
+        )
+
+
+def _check(recording: Recording) -> None:
+    if len(recording.runs) < _NUM_FOLDS:
+        raise InvalidDataError(
+            f"a surrogate needs at least {_NUM_FOLDS} recorded configurations, but got {len(recording.runs)}"
+        )
+    wanted = dict.fromkeys([*recording.spec.objectives, *recording.spec.constraints])
+    unknown = [name for name in wanted if name not in _PREDICTED]
+    if unknown:
+        raise InvalidDataError(
+            f"a surrogate predicts {', '.join(_PREDICTED)}, but the recorded search asks for {', '.join(unknown)}"
         )
 
 

@@ -149,6 +149,15 @@ def test_noise_has_no_quality(recording: Recording) -> None:
     assert quality[9, "accuracy"].rank_correlation < 0.4
 
 
+def test_a_surrogate_refuses_what_it_cannot_learn() -> None:
+    with pytest.raises(InvalidDataError, match="needs at least 5 recorded configurations, but got 4"):
+        Surrogate(make_recording(4), seed=0)
+    objectives = {"accuracy": "maximize", "activation_memory": "minimize"}
+    run = {"budgets": {"macs": 0.5, "activation_memory": 1.0}, "fine_tuning": {"epochs": EPOCHS}}
+    with pytest.raises(InvalidDataError, match="params, but the recorded search asks for activation_memory"):
+        Surrogate(make_recording(6, objectives=objectives, run=run), seed=0)
+
+
 def test_slots_are_busy_in_virtual_time(backend: ReplayBackend) -> None:
     one, four = (replay(backend, slots=slots) for slots in (1, 4))
     work = sum(record.seconds for record in one.records)
