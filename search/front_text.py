@@ -60,9 +60,11 @@ def accuracy_with_interval(num_correct: int, num_images: int) -> str:
 
 def rung_text(num_reached: Mapping[int, int]) -> str:
     """Say how many trials reached which rung: ``rungs: 12 trials at epoch 1, 4 at epoch 3``."""
-    parts = [f"{number} at epoch {epochs}" for epochs, number in num_reached.items()]
-    first = next(iter(num_reached.values()))
-    return "rungs: " + ", ".join(parts).replace(f"{first} at", f"{counted(first, 'trial')} at", 1)
+    parts = [
+        f"{counted(number, 'trial') if index == 0 else number} at epoch {epochs}"
+        for index, (epochs, number) in enumerate(num_reached.items())
+    ]
+    return f"rungs: {', '.join(parts)}"
 
 
 def _row(row: FrontRow) -> tuple[str, ...]:
