@@ -49,6 +49,6 @@ def dense_teacher(
     def kept_channels(layer: str, map_NCHW: Tensor) -> Tensor:
         if map_NCHW.shape[1] == len(kept[layer]):
             return map_NCHW
-        return map_NCHW[:, kept[layer].to(map_NCHW.device)]
+        return map_NCHW[:, kept[layer].to(map_NCHW.device, non_blocking=True)]
 
     return Teacher(network=dense, layers=tuple(kept), student_channels=kept_channels)

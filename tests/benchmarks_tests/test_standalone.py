@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.synthetic import make_images
 
@@ -34,6 +35,7 @@ fine_tuning: {epochs: 1, batch_size: 32}
 """
 
 
+@pytest.mark.slow
 def test_a_run_and_the_benchmarks_of_runs_need_no_search_and_nothing_of_what_it_needs(tmp_path: Path) -> None:
     images = make_images(80, seed=0)
     pixels, labels = images.images_NCHW.permute(0, 2, 3, 1).numpy(), images.labels_N.numpy()

@@ -46,6 +46,7 @@ def test_ways_that_compile_come_last_and_each_figure_once() -> None:
     assert compiled == sorted(compiled)
 
 
+@pytest.mark.slow
 def test_a_tiny_table_is_measured_on_the_cpu_and_found_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
