@@ -41,6 +41,7 @@ MEASURED_ROWS = (
     "gates, joint",
     "gates, joint, steering 0",
     "L1, uniform",
+    "L1, uniform, taught by outputs alone",
     "group L2, global",
     "random",
 )

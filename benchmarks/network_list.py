@@ -36,7 +36,7 @@ TIMM: tuple[str, ...] = (
 )  # fmt: skip
 """Convolutional networks of timm, a small one of each family."""
 
-_SIDES = {"inception_v3": 96}
+_SIDES = {"inception_v3": 96, "inception_v4": 96}
 _DEFAULT_SIDE = 64
 
 
