@@ -31,6 +31,10 @@ class MakeSampler(Protocol):
         """Build the sampler for an attempt at a trial's proposal; None: one that draws at random."""
 
 
+def _all_of_it(study: Study) -> Study:
+    return study
+
+
 class PerTrialSampler(BaseSampler):
     """Draws all fields at once, so that whole configurations can be compared with those that were tried.
 
@@ -38,14 +42,20 @@ class PerTrialSampler(BaseSampler):
         space: What varies.
         make: Builds the samplers that propose.
         is_tried: Tells of a configuration whether it was proposed before.
+        view: Returns what samplers may see of the study.
     """
 
     def __init__(
-        self, space: SearchSpace, make: MakeSampler, is_tried: Callable[[Mapping[str, Value]], bool]
+        self,
+        space: SearchSpace,
+        make: MakeSampler,
+        is_tried: Callable[[Mapping[str, Value]], bool],
+        view: Callable[[Study], Study] = _all_of_it,
     ) -> None:
         self._space = space
         self._make = make
         self._is_tried = is_tried
+        self._view = view
 
     def infer_relative_search_space(
         self,
@@ -58,19 +68,24 @@ class PerTrialSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return an untried configuration; the last one drawn if there seems to be none."""
+        """Return an untried configuration; the last one drawn if there seems to be none.
+
+        It holds a value for every field, also for those that do not exist in it.
+        """
         given = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        shown = self._view(study)
         point: dict[str, Any] = {}
         for attempt in range(_NUM_ATTEMPTS):
-            point = _draw(self._make(trial.number, attempt), study, trial, search_space)
-            if not self._is_tried({**point, **given}):
+            point = _draw(self._make(trial.number, attempt), shown, trial, search_space)
+            if not self._is_tried(self._space.existing({**point, **given})):
                 return point
         uniform = self._make(trial.number, None)
         seen: set[tuple[Value, ...]] = set()
         for _ in range(_NUM_DRAWS):
-            point = _draw(uniform, study, trial, search_space)
-            values = tuple(point.values())
-            if values not in seen and not self._is_tried({**point, **given}):
+            point = _draw(uniform, shown, trial, search_space)
+            whole = self._space.existing({**point, **given})
+            values = tuple(whole.values())
+            if values not in seen and not self._is_tried(whole):
                 return point
             seen.add(values)
         return point
@@ -79,7 +94,8 @@ class PerTrialSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Draw one field; only for a field that the whole draw could not cover."""
-        return self._make(trial.number, 0).sample_independent(study, trial, param_name, param_distribution)
+        sampler = self._make(trial.number, 0)
+        return sampler.sample_independent(self._view(study), trial, param_name, param_distribution)
 
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None

@@ -13,6 +13,7 @@ from pruning_core.config import PruningConfig
 from pruning_core.errors import InfeasibleBudgetsError
 from reports.formats import amount_of, percent
 from search.backend import Facts, PruningBackend
+from search.earlier_studies import read_earlier_trials
 from search.spec import SearchSpec
 from spaces import Value
 
@@ -50,13 +51,15 @@ class BudgetReach:
 class SearchPlan:
     """``facts``: about data and dense network. ``num_shared_stages``: by name, at most one per trial of each.
 
-    ``infeasible_share``: of random configurations, that ask for less than some budget's minimum.
+    ``infeasible_share``: of random configurations, that ask for less than some budget's minimum. ``earlier``: what can
+    be learned from which earlier study, in words.
     """
 
     facts: Facts
     budgets: tuple[BudgetReach, ...]
     infeasible_share: float
     num_shared_stages: Mapping[str, int]
+    earlier: tuple[str, ...] = ()
 
     def check_feasible(self) -> None:
         """Refuse a search in which no configuration can be met.
@@ -84,6 +87,7 @@ def plan_search(spec: SearchSpec, backend: PruningBackend) -> SearchPlan:
     configs = [spec.make_config(values) for values in _draw(spec)]
     described = _describe_networks(configs, backend)
     facts = next(iter(described.values()))
+    _check_first(spec, backend)
     unmet = [_unmet(config, described[_network_of(config)]) for config in configs]
     resources = {resource for config in configs for resource, _ in config.budgets.items()}
     return SearchPlan(
@@ -100,7 +104,27 @@ def plan_search(spec: SearchSpec, backend: PruningBackend) -> SearchPlan:
         ),
         infeasible_share=sum(bool(names) for names in unmet) / len(unmet),
         num_shared_stages=_count_shared_stages(configs, backend, spec.limits.trials),
+        earlier=read_earlier_trials(spec).notes,
     )
+
+
+def _check_first(spec: SearchSpec, backend: PruningBackend) -> None:
+    """Refuse configurations to try first that ask for budgets out of reach.
+
+    Raises:
+        InfeasibleBudgetsError: Names the configuration, the budget and its minimum.
+    """
+    for index, point in enumerate(spec.fixed_points):
+        config = spec.make_config(point)
+        facts = _describe_networks([config], backend)[_network_of(config)]
+        for resource in sorted(_unmet(config, facts)):
+            if f"budgets.{resource}" in point:
+                minimum, dense = (_count(facts, kind, resource) for kind in ("minimum", "dense"))
+                text = amount_of(resource, resource.shown(minimum))
+                raise InfeasibleBudgetsError(
+                    f"'first.{index}': budgets.{resource} must be at least {minimum / dense:.4f} ({text}), what the "
+                    f"narrowest allowed network costs, but got {point[f'budgets.{resource}']}"
+                )
 
 
 def _draw(spec: SearchSpec) -> list[Mapping[str, Value]]:

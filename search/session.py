@@ -16,6 +16,7 @@ from rich.console import Console
 from reports.records import RungScores, StudyRecords, TrialRecord
 from search.backend import Facts, PruningBackend
 from search.disk import storage_errors, write_whole
+from search.earlier_studies import read_earlier_trials
 from search.outcomes import ItemOutcome
 from search.progress import SearchState, make_progress
 from search.proposer import Proposer
@@ -74,7 +75,13 @@ class SearchSession:
         self._folder = folder
         self._slots = slots
         study = open_search_study(folder, spec)
-        study.note(_birth_certificate(facts))
+        study.note(
+            {
+                **_birth_certificate({**facts, "sampler": str(study.sampler)}),
+                "sampler": study.sampler.to_plain(),
+            }
+        )
+        study.learn_from(lambda: read_earlier_trials(spec).trials)
         adopted, finished = study.adopt(), study.finished()
         self._state = SearchState(
             combine_records(spec, study.attributes, finished), limit=spec.limits.trials, slots=slots

@@ -17,6 +17,8 @@ from reports.objectives import Direction
 from search.constraints import BUDGETED, QUANTITIES, Constraint, parse_constraint, unknown_quantity
 from search.halving import HALVINGS
 from search.halving_settings import HalvingConfig
+from search.sampler_choice import SamplerChoice, choose_sampler
+from search.search_task import SearchTask
 from search.spec_file import describe, read_settings
 from search.spec_settings import (
     LimitsConfig,
@@ -129,6 +131,16 @@ class SearchSpec(Settings):
         return self.halving.rungs_of(self.run.fine_tuning.epochs)
 
     @property
+    def task(self) -> SearchTask:
+        """What samplers may know of the search."""
+        return SearchTask(space=self.space, objectives=self.objectives, num_trials=self.limits.trials)
+
+    @property
+    def sampler_choice(self) -> SamplerChoice:
+        """Which sampler proposes, and why; a study that has begun keeps the one that it began with."""
+        return choose_sampler(self.sampler.name, self.task)
+
+    @property
     def parsed_constraints(self) -> tuple[Constraint, ...]:
         """The constraints, ready to be measured against."""
         return tuple(parse_constraint(quantity, text) for quantity, text in self.constraints.items())
@@ -149,7 +161,7 @@ class SearchSpec(Settings):
     def _has_budget(self, name: str) -> bool:
         """Whether every configuration has a budget on a resource."""
         varied = self.search.get(f"budgets.{name}")
-        if varied is not None:
+        if varied is not None and not varied.when:
             return None not in (varied.choices or ())
         return getattr(self.run.budgets, name) is not None
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from pruning_core.setting_types import PositiveFloat, PositiveInt, Settings
 from reports.records import TrialStatus
-from search.samplers import SAMPLERS
+from search.sampler_choice import AUTO, SAMPLER_NAMES
 
 __all__ = [
     "COUNTED",
@@ -46,8 +46,8 @@ def check_study_name(name: str) -> str:
 
 
 def _known_sampler(name: str) -> str:
-    if name not in SAMPLERS:
-        raise ValueError(f"unknown sampler {name!r}. Known samplers: {', '.join(sorted(SAMPLERS))}.")
+    if name not in SAMPLER_NAMES:
+        raise ValueError(f"unknown sampler {name!r}. Known samplers: {', '.join(sorted(SAMPLER_NAMES))}.")
     return name
 
 
@@ -68,10 +68,14 @@ def _server_address(address: str) -> str:
 
 
 class SamplerConfig(Settings):
-    """Proposes configurations. ``name``: a key of ``SAMPLERS``. ``seed``: same history, same proposals."""
+    """Proposes configurations. ``name``: a key of ``SAMPLERS``, or ``auto``, which chooses by the number of trials and
+    of objectives; the plan says which. ``seed``: same history, same proposals. ``learn_from``: earlier studies of the
+    same results folder whose finished trials samplers see, where they are configurations of this search too.
+    """
 
-    name: Annotated[str, AfterValidator(_known_sampler)] = "tpe"
+    name: Annotated[str, AfterValidator(_known_sampler)] = AUTO
     seed: int = 0
+    learn_from: tuple[Annotated[str, AfterValidator(check_study_name)], ...] = ()
 
 
 class LimitsConfig(Settings):

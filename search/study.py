@@ -20,12 +20,15 @@ from optuna.trial import FrozenTrial, TrialState
 
 from reports.objectives import OBJECTIVES
 from reports.records import TrialRecord, TrialStatus
+from search.earlier_trials import EarlierTrial, to_optuna
 from search.outcomes import ItemOutcome
 from search.per_trial_sampler import PerTrialSampler
-from search.samplers import make_sampler
+from search.sampler_choice import SamplerChoice
+from search.samplers import SAMPLERS, make_sampler
 from search.spec import SearchSpec
 from search.study_folder import StudyFolder
 from search.study_journal import StudyJournal, open_journal, read_journal
+from search.study_view import BoundedHistory, StudyView
 from spaces import Value
 
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
 
 _VALUES, _KEY, _STARTED_AT, _RECORD, _REFUSED = "values", "trial_key", "started_at", "record", "refused"
 _RUNG, _GONE_ON = "rung ", "gone on "  # with the rung's epochs
+_SAMPLER, _EARLIER = "sampler", "earlier_trials"
 
 _STATES = {
     TrialStatus.COMPLETE: TrialState.COMPLETE,
@@ -91,12 +95,22 @@ class SearchStudy:
         self._journal = journal
         self._space = spec.space
         self._spec = spec
+        self._task = spec.task
+        noted = study.user_attrs.get(_SAMPLER)
+        self._choice = spec.sampler_choice if noted is None else SamplerChoice.from_plain(noted)
+        self._earlier = self._read_earlier()
+        self._history = BoundedHistory(SAMPLERS[self._choice.name].max_history)
         self.avoid(_never)
         self._live: dict[int, optuna.Trial] = {}
 
     @property
+    def sampler(self) -> SamplerChoice:
+        """Which sampler proposes: what was noted when the study began, so that a resumed one goes on as it began."""
+        return self._choice
+
+    @property
     def attributes(self) -> Mapping[str, Any]:
-        """What was noted about the study when it began: id, created_at, version, machine, facts."""
+        """What was noted about the study when it began: id, created_at, version, machine, sampler, facts."""
         return self._study.user_attrs
 
     def note(self, attributes: Mapping[str, Any]) -> None:
@@ -105,6 +119,12 @@ class SearchStudy:
         for name, value in attributes.items():
             if name not in known:
                 self._study.set_user_attr(name, value)
+
+    def learn_from(self, read: Callable[[], Sequence[EarlierTrial]]) -> None:
+        """Let samplers see trials of earlier studies, as these were when the study began; they are no trials of it."""
+        if _EARLIER not in self._study.user_attrs:
+            self.note({_EARLIER: [trial.to_plain() for trial in read()]})
+            self._earlier = self._read_earlier()
 
     def finished(self) -> list[TrialRecord]:
         """Return the records of all finished trials in the order they were told; refused proposals have none."""
@@ -139,7 +159,7 @@ class SearchStudy:
 
     def avoid(self, is_tried: Callable[[Mapping[str, Value]], bool]) -> None:
         """From now on, do not propose configurations of which this is true."""
-        self._study.sampler = PerTrialSampler(self._space, self._make_sampler, is_tried)
+        self._study.sampler = PerTrialSampler(self._space, self._make_sampler, is_tried, self._view)
 
     def mark_started(self, number: int, trial_key: str) -> None:
         """Note that a worker got the trial."""
@@ -181,11 +201,21 @@ class SearchStudy:
         self._study.tell(trial, state=TrialState.FAIL)
 
     def _make_sampler(self, number: int, attempt: int | None) -> BaseSampler:
-        config = self._spec.sampler
+        seed = self._spec.sampler.seed
         if attempt is None:
-            return make_sampler("random", config.seed, -_ATTEMPTS_APART * (number + 1))
+            return make_sampler("random", self._task, seed, -_ATTEMPTS_APART * (number + 1))
         proposal = number if attempt == 0 else -_ATTEMPTS_APART * (number + 1) - attempt
-        return make_sampler(config.name, config.seed, proposal)
+        return make_sampler(self._choice.name, self._task, seed, proposal)
+
+    def _read_earlier(self) -> list[FrozenTrial]:
+        noted = self._study.user_attrs.get(_EARLIER, ())
+        return to_optuna([EarlierTrial.from_plain(plain) for plain in noted], self._space)
+
+    def _view(self, study: optuna.Study) -> StudyView:
+        """Show samplers what they may learn from."""
+        own = [trial for trial in study.get_trials(deepcopy=False) if _REFUSED not in trial.user_attrs]
+        trials = [*self._earlier, *own]
+        return StudyView(study, self._history.shown(trials, study.directions))
 
     def _complete_proposal(self, trial: optuna.Trial, started_at: float | None) -> AskedTrial:
         values = trial.user_attrs.get(_VALUES)

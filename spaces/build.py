@@ -7,12 +7,12 @@ the run, alone and together with their neighbours.
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import cast
 
 from pruning_core.config import PruningConfig
 from pruning_core.errors import InvalidSettingsError
+from spaces.conditions import check_conditions, combinations, holds_in, parents_first, place_of, worlds
 from spaces.distributions import make_distribution
 from spaces.fields import Value, field_names, nearest_names, plain_value, vary
 from spaces.ranges import Range
@@ -23,15 +23,13 @@ __all__ = ["FIXED_SECTIONS", "build_space", "spell_point"]
 FIXED_SECTIONS = ("architecture", "dataset", "dense_training", "dense_seed", "latency_table")
 """What may not vary: a study compares slimmer versions of one dense network on the same images."""
 
-_MAX_COMBINATIONS = 4096
-
 
 def build_space(ranges: Mapping[str, Range], run: PruningConfig) -> SearchSpace:
     """Turn ranges over dotted names into a space, having tried their ends in the run.
 
     Raises:
-        InvalidSettingsError: A name is unknown or may not vary, an end is not allowed there, or a range is empty.
-            The text starts with the key: ``'search.budgets.macs': ...``.
+        InvalidSettingsError: A name is unknown or may not vary, an end is not allowed there, a range is empty, or a
+            condition cannot be evaluated. The text starts with the key: ``'search.budgets.macs': ...``.
     """
     if not ranges:
         raise InvalidSettingsError(
@@ -39,12 +37,23 @@ def build_space(ranges: Mapping[str, Range], run: PruningConfig) -> SearchSpace:
         )
     for name in ranges:
         _check_name(name)
+    check_conditions(ranges)
     ends = _try_ends(ranges, run)
     return SearchSpace(
         distributions={
-            name: make_distribution(f"'search.{name}'", declared, ends[name])
+            name: make_distribution(f"'search.{name}'", ranges[name], ends[name])
+            for name in parents_first(ranges)
+        },
+        conditions={
+            name: {
+                parent: tuple(
+                    cast(Value, ends[parent][place_of(one, ranges[parent].ends)]) for one in allowed
+                )
+                for parent, allowed in declared.when.items()
+            }
             for name, declared in ranges.items()
-        }
+            if declared.when
+        },
     )
 
 
@@ -81,32 +90,28 @@ def _check_name(name: str) -> None:
 
 
 def _try_ends(ranges: Mapping[str, Range], run: PruningConfig) -> dict[str, list[object]]:
-    """Put all ends into the run; return per field what the settings made of each end."""
+    """Put all ends into the run, where they exist; return per field what the settings made of each end."""
     accepted: dict[str, list[object]] = {name: list(one.ends) for name, one in ranges.items()}
     by_section = sorted(ranges, key=_section)
-    for _, group in itertools.groupby(by_section, key=_section):
-        names = list(group)
-        ends = [ranges[name].ends for name in names]
-        for places in _combinations([len(one) for one in ends]):
-            point = {name: one[place] for name, one, place in zip(names, ends, places, strict=True)}
-            config = _try_point(point, run)
-            for name, place in zip(names, places, strict=True):
-                accepted[name][place] = plain_value(config, name)
+    for world in worlds(ranges):
+        for _, group in itertools.groupby(by_section, key=_section):
+            names = [name for name in group if holds_in(ranges[name].when, world)]
+            ends = [_ends(name, ranges[name], world) for name in names]
+            for places in combinations([len(one) for one in ends]):
+                point = {name: one[place] for name, one, place in zip(names, ends, places, strict=True)}
+                config = _try_point({**world, **point}, run)
+                for name, value in point.items():
+                    place = place_of(value, ranges[name].ends)
+                    accepted[name][place] = plain_value(config, name)
     return accepted
+
+
+def _ends(name: str, declared: Range, world: Mapping[str, Value]) -> tuple[Value, ...]:
+    return (world[name],) if name in world else declared.ends
 
 
 def _section(name: str) -> str:
     return name.split(".")[0]
-
-
-def _combinations(lengths: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Yield all index tuples or, when there are too many, those that leave the first in one place only."""
-    if math.prod(lengths) <= _MAX_COMBINATIONS:
-        yield from itertools.product(*(range(length) for length in lengths))
-        return
-    for place, length in enumerate(lengths):
-        for index in range(length):
-            yield tuple(index if other == place else 0 for other in range(len(lengths)))
 
 
 def _try_point(point: Mapping[str, Value], run: PruningConfig) -> PruningConfig:

@@ -1,4 +1,4 @@
-"""A range as it is written in a spec: ``{low, high, log, step}`` or ``{choices: [...]}``."""
+"""A range as it is written in a spec: ``{low, high, log, step}`` or ``{choices: [...]}``, both with ``when``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from spaces.fields import Value
 __all__ = ["Range"]
 
 _FORMS = "{low: 0.3, high: 0.8}, optionally with log: true or step: 0.1, or {choices: [1, 2, 4]}"
+_CONDITION = "{FIELD: VALUE} or {FIELD: [VALUE, VALUE]}, such as {method: interpretation_steered}"
 
 
 def _single_value(value: object) -> object:
@@ -20,12 +21,29 @@ def _single_value(value: object) -> object:
     return value
 
 
+def _as_condition(when: object) -> object:
+    if not isinstance(when, dict):
+        raise ValueError(f"must be {_CONDITION}, but got {when!r}")
+    condition = {name: one if isinstance(one, (list, tuple)) else (one,) for name, one in when.items()}
+    for name, allowed in condition.items():
+        if not allowed:
+            raise ValueError(f"must be {_CONDITION}, but got no value for {name}")
+        for place, value in enumerate(allowed):
+            _single_value(value)
+            if value in allowed[:place]:
+                raise ValueError(f"values must differ, but {value!r} is there twice")
+    return condition
+
+
 class Range(Settings):
     """What one field may be.
 
     Either ``choices``, or ``low`` and ``high`` (both included), evenly or on a ``log`` scale, on a grid of
     ``step`` from ``low`` if that is set. Whether the numbers are whole is up to the field that varies. Ends may be
     written as the field itself is (``20M`` for a budget).
+
+    ``when``: field to value or values; the range exists only in configurations in which those fields, which must vary
+    over ``choices``, have one of these values. In others the field is what the run says.
     """
 
     low: int | float | str | None = None
@@ -33,6 +51,9 @@ class Range(Settings):
     log: bool = False
     step: Annotated[int | float, Field(gt=0)] | None = None
     choices: tuple[Annotated[Value, BeforeValidator(_single_value)], ...] | None = None
+    when: Annotated[dict[str, tuple[Value, ...]], BeforeValidator(_as_condition)] = Field(
+        default_factory=dict
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -17,7 +17,6 @@ from search.search_plan import SearchPlan, plan_search
 from search.spec import SearchSpec, load_spec
 from search.study_folder import StudyFolder
 from search.text_tables import pair_lines
-from spaces.distributions import describe
 
 __all__ = ["REAL_BACKEND", "make_plan", "plan_lines", "show_plan"]
 
@@ -67,8 +66,10 @@ def plan_lines(spec: SearchSpec, found: SearchPlan) -> list[str]:
         ("data", f"{facts['dataset']}: {splits} images, {facts['dataset.num_classes']} classes"),
         ("network", f"{facts['architecture']}: {macs} FLOPs (MACs), {params} params"),
         ("", f"{facts['num_groups']} groups of channels, {facts['num_channels']} channels that may go"),
-        *_named("search", [f"{name}: {describe(one)}" for name, one in spec.space.distributions.items()]),
+        *_named("search", [f"{name}: {spec.space.describe(name)}" for name in spec.space.distributions]),
         ("trials", _trials(spec)),
+        ("sampler", f"{spec.sampler_choice}; seed {spec.sampler.seed}"),
+        *_named("learns from", found.earlier),
         *([("halving", _halving(spec))] if spec.rungs else []),
         *_named("budgets", [f"{one.resource}: {one}" for one in found.budgets]),
         ("shared stages", ", ".join(f"{count} {name}" for name, count in found.num_shared_stages.items())),
@@ -86,7 +87,7 @@ def _trials(spec: SearchSpec) -> str:
     of = "" if available is None else f" of {counted(available, 'configuration')}"
     if available is not None and available < wanted:
         wanted = available
-    return f"{wanted}{of}{first}, proposed by {spec.sampler.name} with seed {spec.sampler.seed}{hours}"
+    return f"{wanted}{of}{first}{hours}"
 
 
 def _halving(spec: SearchSpec) -> str:

@@ -73,6 +73,23 @@ def spec_of(folder: Path, text: str, *overrides: str) -> SearchSpec:
     return load_spec(write_spec(folder, text), overrides)
 
 
+def test_a_configuration_to_try_first_must_be_within_reach(tmp_path: Path) -> None:
+    text = (
+        SEARCH
+        + "  saliency.num_basis: {choices: [1, 2]}\nfirst:\n- {budgets.macs: 0.4}\n- {budgets.macs: 0.3}\n"
+    )
+    with pytest.raises(
+        InfeasibleBudgetsError,
+        match=r"'first.1': budgets.macs must be at least 0.4000 \(400\), .* but got 0.3",
+    ):
+        plan(tmp_path, text)
+
+
+def test_a_first_configuration_that_leaves_a_budget_to_be_drawn_is_not_held_to_it(tmp_path: Path) -> None:
+    text = SEARCH + "  saliency.num_basis: {choices: [1, 2]}\nfirst: [{saliency.num_basis: 2}]\n"
+    assert plan(tmp_path, text, "run.budgets.macs=0.3").budgets
+
+
 def test_the_part_of_a_range_below_the_minimum_is_told(tmp_path: Path) -> None:
     found = plan(tmp_path, SEARCH)
     (macs,) = found.budgets
@@ -120,6 +137,14 @@ def test_shared_stages_are_counted_by_name_and_never_more_than_trials(tmp_path: 
     assert plan(tmp_path, text, "limits.trials=2").num_shared_stages == {"dense": 1, "selector": 2}
 
 
+def test_a_field_that_varies_only_with_methods_that_read_it_has_an_effect(tmp_path: Path) -> None:
+    text = SEARCH + "  method: {choices: [l1, interpretation_steered]}\n"
+    steps = "  gates.steps: {choices: [1, 2], when: {method: METHOD}}\n"
+    check_effects(spec_of(tmp_path, text + steps.replace("METHOD", "interpretation_steered")))
+    with pytest.raises(InvalidSettingsError, match=r"'search.gates.steps': has no effect with method l1,"):
+        check_effects(spec_of(tmp_path, text + steps.replace("METHOD", "l1")))
+
+
 @pytest.mark.parametrize(
     ("method", "name"),
     [
@@ -158,14 +183,16 @@ def test_plan_prints_what_would_run(tmp_path: Path) -> None:
     lines = result.stdout.splitlines()
     assert lines[0] == "study          tiny"
     assert lines[1] == "data           digits: 1,078 training, 360 validation, 359 test images, 10 classes"
-    assert "trials         7, proposed by tpe with seed 0, at most 0.5 hours" in lines
+    assert "trials         7, at most 0.5 hours" in lines
+    assert "sampler        tpe: auto, as 7 trials are too few for generations; seed 0" in lines
     assert any(line.startswith("budgets        macs: reachable minimum 472K, 15.5%") for line in lines)
 
 
 def test_a_finite_space_is_planned_as_such(tmp_path: Path) -> None:
     text = "study: tiny\nsearch:\n  budgets.macs: {choices: [0.4, 0.6]}\n  saliency.num_basis: {choices: [1, 2]}\n"
     result = runner.invoke(app, ["plan", str(write_spec(tmp_path, text))])
-    assert "trials         4 of 4 configurations, proposed by tpe with seed 0" in result.stdout
+    assert "trials         4 of 4 configurations" in result.stdout
+    assert "sampler        random: auto, as 40 trials reach all 4 configurations; seed 0" in result.stdout
 
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ def test_a_short_spec_has_the_documented_defaults(tmp_path: Path) -> None:
         "macs": Direction.MINIMIZE,
         "params": Direction.MINIMIZE,
     }
-    assert (spec.sampler.name, spec.halving.rule, spec.limits.trials) == ("tpe", "none", 40)
+    assert (spec.sampler.name, spec.halving.rule, spec.limits.trials) == ("auto", "none", 40)
     assert spec.rungs == ()
     assert spec.storage.path == "./results"
     assert list(spec.space.distributions) == ["budgets.macs", "saliency.num_basis"]
@@ -167,7 +167,7 @@ def test_a_wrong_override_is_blamed_on_the_command_line(tmp_path: Path, override
         (SPEC.replace("num_basis", "num_bases"), "spec.yaml:6: .*Did you mean saliency.num_basis"),
         (
             SPEC + "sampler: {name: cmaes}\n",
-            "unknown sampler 'cmaes'. Known samplers: nsga2, nsga3, qmc, random, tpe",
+            "unknown sampler 'cmaes'. Known samplers: along_front, auto, gp, nsga2, nsga3, qmc, random, tpe",
         ),
         (
             SPEC + "scheduler: {name: fifo}\n",
@@ -233,6 +233,12 @@ def test_a_wrong_override_is_blamed_on_the_command_line(tmp_path: Path, override
         (SPEC + "constraints: {params: 2}\n", "'constraints.params': must look like <= 0.3M .*but got '2'"),
         (SPEC + "constraints: {accuracy: '>= 90'}\n", "an accuracy is a share in .0, 1. or a percentage"),
         (SPEC + "constraints: {accuracy: '<= 90%'}\n", "must look like >= 90%, but got"),
+        (
+            SPEC.replace(
+                "  budgets.macs:", "  gates.steps: {low: 1, high: 9, when: {method: l1}}\n  budgets.macs:"
+            ),
+            "spec.yaml:5: 'search.gates.steps.when': must name fields that vary, but method does not",
+        ),
         (SPEC + "first: [{budgets.macs: 0.9}]\n", "spec.yaml:7: 'first.0': 'budgets.macs' must be between"),
         (
             SPEC + "first:\n- {budgets.macs: 0.5}\n- {seed: 1}\n",

@@ -1,0 +1,160 @@
+"""Where along the budgets the present front would gain the most from one more network.
+
+What a network costs is known from its budgets before it runs, so all that is to be guessed is its accuracy. For each of
+a set of candidate budgets three numbers are worked out from the trials so far:
+
+* the cost: what trials near there cost, as a share of their budgets, times the budget;
+* the accuracy within reach: what trials near there have on average, plus what the better tenth of all trials have
+  above such an average;
+* the chance: how often trials near there made the front, were they dominated, stopped, failed, or missed a limit.
+
+The gap is the hypervolume that such a network would add, times the chance. Trials that still run count as if they had
+reached what is within reach, so that slots that work at the same time do not fill the same gap; and so do those that
+failed or could not meet their budgets, so that what cannot be had is not asked for again and again.
+
+Shape suffixes used in this file:
+    N  trials with values
+    F  trials whose budgets count as filled
+    L  trials without a network
+    C  candidate budgets
+    B  budgets that vary, as places in [0, 1] (see `budget_axes`)
+    M  objectives, as losses: lower is better
+    T  quantities that are fitted
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import moocore
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["FrontKnowledge", "fit_locally", "gaps", "neighbourhood", "residuals"]
+
+Floats = NDArray[np.float64]
+
+_BETTER_TENTH = 0.9
+_RIDGE = 1e-3
+_UNIFORM_STD = 12**-0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrontKnowledge:
+    """What is known when a budget is chosen.
+
+    ``places_NB``, ``accuracy_N``, ``costs_NM`` (absolute, above 0): of trials with values. ``limits_NM``: the budget
+    on each cost, 1 where none varies. ``is_feasible_N``: whether they meet all constraints. ``filled_FB``,
+    ``filled_limits_FM``: of trials that run, failed, or could not meet their budgets. ``lost_LB``: places of trials
+    that ended without values.
+    """
+
+    places_NB: Floats
+    accuracy_N: Floats
+    costs_NM: Floats
+    limits_NM: Floats
+    is_feasible_N: NDArray[np.bool_]
+    filled_FB: Floats
+    filled_limits_FM: Floats
+    lost_LB: Floats
+
+
+def neighbourhood(num_trials: int, num_budgets: int) -> float:
+    """Return the distance within which trials are neighbours: Scott's rule for evenly spread budgets [Scott1992].
+
+    References:
+        [Scott1992] D. W. Scott. Multivariate Density Estimation. Wiley, 1992.
+    """
+    return float(_UNIFORM_STD * max(num_trials, 1) ** (-1 / (num_budgets + 4)))
+
+
+def fit_locally(places_NB: Floats, values_NT: Floats, at_CB: Floats, width: float) -> Floats:
+    """Fit a plane around each candidate, trials weighing less the further they lie beyond the nearest one.
+
+    Returns:
+        The planes' values at the candidates, C x T.
+    """
+    offsets_CNB = places_NB[None] - at_CB[:, None]
+    squares_CN = (offsets_CNB**2).sum(axis=2)
+    nearest_C1 = squares_CN.min(axis=1, keepdims=True)
+    weights_CN = np.exp(-0.5 * (squares_CN - nearest_C1) / width**2)
+    design_CND = np.concatenate([np.ones((*squares_CN.shape, 1)), offsets_CNB], axis=2)
+    weighted_CDN = (design_CND * weights_CN[..., None]).transpose(0, 2, 1)
+    normal_CDD = weighted_CDN @ design_CND
+    slopes = np.arange(1, normal_CDD.shape[1])
+    normal_CDD[:, slopes, slopes] += _RIDGE * weights_CN.sum(axis=1, keepdims=True)
+    solved_CDT = np.linalg.solve(normal_CDD, weighted_CDN @ values_NT)
+    values_CT: Floats = solved_CDT[:, 0]
+    return values_CT
+
+
+def residuals(places_NB: Floats, accuracy_N: Floats) -> Floats:
+    """Return by how much each trial is more accurate than trials near its budgets are on average."""
+    width = neighbourhood(*places_NB.shape)
+    return accuracy_N - fit_locally(places_NB, accuracy_N[:, None], places_NB, width)[:, 0]
+
+
+def gaps(known: FrontKnowledge, surplus_N: Floats, candidates_CB: Floats, limits_CM: Floats) -> Floats:
+    """Return for each candidate the hypervolume that it can be expected to add, in no particular unit.
+
+    Args:
+        known: At least one trial with values.
+        surplus_N: What `residuals` returns for these trials.
+        candidates_CB: Places of the budgets to choose between.
+        limits_CM: The same budgets in the units of ``known.limits_NM``.
+    """
+    width = neighbourhood(*known.places_NB.shape)
+    better = float(np.quantile(surplus_N, _BETTER_TENTH))
+
+    def foresee(places_CB: Floats, limits_CM: Floats) -> Floats:
+        uses_NM = np.log(known.costs_NM / known.limits_NM)
+        targets_NT = np.column_stack([known.accuracy_N, uses_NM])
+        fitted_CT = fit_locally(known.places_NB, targets_NT, places_CB, width)
+        uses_CM = np.clip(fitted_CT[:, 1:], uses_NM.min(axis=0), uses_NM.max(axis=0))
+        return np.column_stack([-(fitted_CT[:, 0] + better), np.log(limits_CM) + uses_CM])
+
+    losses_NM = np.column_stack([-known.accuracy_N, np.log(known.costs_NM)])
+    front_NM = losses_NM[known.is_feasible_N]
+    front_NM = front_NM[_on_front(front_NM)]
+    foreseen_CM = foresee(candidates_CB, limits_CM)
+    everything = np.concatenate([front_NM, foreseen_CM])
+    low_M, high_M = everything.min(axis=0), everything.max(axis=0)
+    span_M = np.where(high_M > low_M, high_M - low_M, 1.0)
+    if len(known.filled_FB):
+        front_NM = np.concatenate([front_NM, foresee(known.filled_FB, known.filled_limits_FM)])
+    volumes_C = _added_volumes((front_NM - low_M) / span_M, (foreseen_CM - low_M) / span_M)
+    return volumes_C * _chances(known, losses_NM, candidates_CB, width)
+
+
+def _on_front(losses_NM: Floats) -> NDArray[np.bool_]:
+    if len(losses_NM) == 0:
+        return np.zeros(0, dtype=np.bool_)
+    return np.asarray(moocore.is_nondominated(losses_NM), dtype=np.bool_)
+
+
+def _added_volumes(front_NM: Floats, candidates_CM: Floats) -> Floats:
+    """Return what each candidate adds to the volume that the front dominates, up to a tenth beyond the worst values."""
+    reference_M = np.full(candidates_CM.shape[1], 1.1)
+    volume = float(moocore.hypervolume(front_NM, ref=reference_M)) if len(front_NM) else 0.0
+    return np.array(
+        [
+            float(moocore.hypervolume(np.vstack([front_NM, candidate_M]), ref=reference_M)) - volume
+            for candidate_M in candidates_CM
+        ]
+    )
+
+
+def _chances(known: FrontKnowledge, losses_NM: Floats, candidates_CB: Floats, width: float) -> Floats:
+    is_won_N = np.zeros(len(losses_NM), dtype=np.bool_)
+    feasible = np.flatnonzero(known.is_feasible_N)
+    is_won_N[feasible[_on_front(losses_NM[feasible])]] = True
+    won_C = _num_near(known.places_NB[is_won_N], candidates_CB, width)
+    lost_LB = np.concatenate([known.places_NB[~is_won_N], known.lost_LB])
+    chances_C: Floats = (1.0 + won_C) / (1.0 + won_C + _num_near(lost_LB, candidates_CB, width))
+    return chances_C
+
+
+def _num_near(places_NB: Floats, candidates_CB: Floats, width: float) -> Floats:
+    squares_CN = ((places_NB[None] - candidates_CB[:, None]) ** 2).sum(axis=2)
+    near_C: Floats = np.exp(-0.5 * squares_CN / width**2).sum(axis=1)
+    return near_C
