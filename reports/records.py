@@ -15,12 +15,13 @@ from typing import Annotated, Self
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from reports.objectives import OBJECTIVES, Direction
-from reports.scores import NetworkScores, PlainRecord, TestScores
+from reports.scores import NetworkScores, PlainRecord, RungScores, TestScores
 
 __all__ = [
     "RECORD_FILE",
     "SCHEMA_VERSION",
     "NetworkScores",
+    "RungScores",
     "Scalar",
     "StudyRecords",
     "TestScores",
@@ -67,7 +68,8 @@ class TrialRecord(PlainRecord):
     ``kept``: ``(kept, total)`` channels per group. ``stage_seconds``: time spent in this trial per stage, with
     the stages found finished in ``cached_stages``. ``stage_peak_memory_mb``, ``stage_peak_gpu_memory_mb``: the most
     memory in use while a stage ran, in 10**6 bytes: resident size of its process, libraries included, and what was
-    allocated on the GPU; also of stages found finished. Times are unix seconds.
+    allocated on the GPU; also of stages found finished. ``rungs``: how good the network was on the way, where trials
+    were compared before their end; the last one is what a stopped trial had reached. Times are unix seconds.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -93,6 +95,7 @@ class TrialRecord(PlainRecord):
     finished_at: float | None = None
     artifact_keys: dict[str, str] = Field(default_factory=dict)
     test: TestScores | None = None
+    rungs: tuple[RungScores, ...] = ()
 
     @model_validator(mode="after")
     def _status_fits(self) -> Self:
@@ -229,6 +232,9 @@ def to_metrics(record: TrialRecord) -> dict[str, float]:
             "activation_memory": scores.activation_memory,
             "activation_memory_share": scores.activation_memory_share,
         }
+    if record.status is TrialStatus.STOPPED and record.rungs:
+        last = record.rungs[-1]
+        metrics |= {"stopped_accuracy": last.scores.accuracy, "stopped_epochs": last.epochs}
     if record.test is not None:
         metrics |= {"test_accuracy": record.test.accuracy, "test_accuracy_dense": record.test.accuracy_dense}
     for prefix, by_stage in (
@@ -267,6 +273,8 @@ def to_tags(record: TrialRecord, *, front_rank: int | None, on_front: bool) -> d
         tags["pareto.rank"] = str(front_rank)
     if record.status is TrialStatus.FAILED and record.reason:
         tags["failure_reason"] = record.reason[:_LONGEST_REASON]
+    if record.status is TrialStatus.STOPPED and record.reason:
+        tags["stop_reason"] = record.reason[:_LONGEST_REASON]
     return tags
 
 

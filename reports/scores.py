@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["NetworkScores", "PlainRecord", "TestScores"]
+__all__ = ["NetworkScores", "PlainRecord", "RungScores", "TestScores"]
 
 Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]
@@ -130,6 +130,20 @@ class NetworkScores(PlainRecord):
             ValueError: It was not measured.
         """
         return self.cost(f"dense_{resource}")
+
+
+class RungScores(PlainRecord):
+    """A network after ``epochs`` of its fine-tuning, where it was compared with others.
+
+    ``order``: place of this result among all those of the study's rungs, in the order in which they came. ``seconds``:
+    spent in the trial's own stages by then. ``finished_at``: unix seconds.
+    """
+
+    epochs: PositiveCount
+    order: Count
+    seconds: Annotated[float, Field(ge=0)]
+    finished_at: float
+    scores: NetworkScores
 
 
 class TestScores(PlainRecord):

@@ -21,6 +21,7 @@ __all__ = [
     "dense_sentence",
     "headline",
     "reason_counts",
+    "rung_counts",
     "stage_totals",
     "status_counts",
     "suggestions",
@@ -188,6 +189,12 @@ def reason_counts(records: Iterable[TrialRecord], status: TrialStatus) -> tuple[
         ReasonCount(reason=reason, count=len(numbers), examples=_list_numbers(sorted(numbers)))
         for reason, numbers in sorted(groups.items(), key=lambda group: (-len(group[1]), group[1][0]))
     )
+
+
+def rung_counts(records: Iterable[TrialRecord]) -> dict[int, int]:
+    """Return how many trials have reached each rung, by its epochs, ascending."""
+    counts = Counter(rung.epochs for record in records for rung in record.rungs)
+    return dict(sorted(counts.items()))
 
 
 def stage_totals(study: StudyRecords) -> tuple[StageTotal, ...]:

@@ -78,6 +78,11 @@ class PruningBackend(Protocol):
     def run_stage(self, name: str, config: PruningConfig) -> None:
         """Run one stage, whose parents are finished, unless it is finished itself."""
 
+    def run_rung(self, config: PruningConfig, epochs: int) -> Mapping[str, Any]:
+        """Run everything a configuration still needs up to some epochs of its fine-tuning, and keep what it can go on
+        from; return `RunResult` of the network so far as plain data.
+        """
+
     def run_trial(self, config: PruningConfig) -> Mapping[str, Any]:
         """Run everything a configuration still needs; return `RunResult` as plain data."""
 

@@ -47,6 +47,7 @@ class SearchOutcome:
     num_infeasible: int
     num_untracked: int
     timing: Timing
+    num_stopped: int = 0
 
 
 def run_search(
@@ -177,6 +178,7 @@ def _outcome(
         num_infeasible=counts[TrialStatus.INFEASIBLE],
         num_untracked=num_untracked,
         timing=timing,
+        num_stopped=counts[TrialStatus.STOPPED],
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from reports.confidence import wilson_interval
 from reports.dense import dense_networks
@@ -11,7 +11,7 @@ from reports.fronts import StudyFront
 from reports.tables import FrontRow, front_rows
 from search.text_tables import table_lines
 
-__all__ = ["accuracy_with_interval", "front_lines"]
+__all__ = ["accuracy_with_interval", "front_lines", "rung_text"]
 
 _OPTIONAL = {"activation_memory": "memory", "latency_ms": "latency"}
 """Columns that are shown where a network of the front has them."""
@@ -56,6 +56,15 @@ def accuracy_with_interval(num_correct: int, num_images: int) -> str:
     """Write an accuracy with its 95 % interval: ``92.1% (90.3% - 93.6%)``."""
     accuracy, interval = _accuracy(num_correct, num_images)
     return f"{accuracy} ({interval})"
+
+
+def rung_text(num_reached: Mapping[int, int]) -> str:
+    """Say how many trials reached which rung: ``rungs: 12 trials at epoch 1, 4 at epoch 3``."""
+    parts = [
+        f"{counted(number, 'trial') if index == 0 else number} at epoch {epochs}"
+        for index, (epochs, number) in enumerate(num_reached.items())
+    ]
+    return f"rungs: {', '.join(parts)}"
 
 
 def _row(row: FrontRow) -> tuple[str, ...]:

@@ -25,8 +25,8 @@ class OutcomeStatus(StrEnum):
 class ItemOutcome:
     """The end of one work item.
 
-    ``reason``: one line, of anything but COMPLETE. ``result``: `RunResult` as plain data, of a trial that is
-    COMPLETE. Times are unix seconds of the worker's clock.
+    ``reason``: one line, of anything but COMPLETE. ``result``: `RunResult` as plain data, of a trial or a rung of one
+    that is COMPLETE. Times are unix seconds of the worker's clock.
     """
 
     status: OutcomeStatus

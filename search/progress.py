@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -16,9 +17,12 @@ from rich.text import Text
 
 from reports.formats import amount, counted, duration, percent, slim_accuracy
 from reports.fronts import find_front
-from reports.records import StudyRecords, TrialRecord, TrialStatus
-from search.front_text import front_lines
+from reports.records import RungScores, StudyRecords, TrialRecord, TrialStatus
+from reports.summary import rung_counts
+from search.front_text import front_lines, rung_text
+from search.listener import SearchListener
 from search.outcomes import ItemOutcome, OutcomeStatus
+from search.spec_settings import COUNTED
 from search.work_items import ItemKind, WorkItem
 
 __all__ = ["LiveProgress", "PlainProgress", "SearchProgress", "SearchState", "make_progress"]
@@ -46,6 +50,7 @@ class SearchState:
         self._clock = clock
         self._began_at = clock()
         self.running: dict[WorkItem, float] = {}
+        self._reached = Counter(rung_counts(study.records))
 
     def add(self, record: TrialRecord) -> None:
         """Take in a finished trial."""
@@ -54,6 +59,15 @@ class SearchState:
             update={"records": (*self.study.records, record), "updated_at": updated_at}
         )
 
+    def reach(self, epochs: int) -> None:
+        """Take in that a trial came to a rung."""
+        self._reached[epochs] += 1
+
+    @property
+    def reached(self) -> dict[int, int]:
+        """How many trials came to each rung, by its epochs, ascending."""
+        return dict(sorted(self._reached.items()))
+
     def count(self, status: TrialStatus) -> int:
         """Return how many trials ended so."""
         return sum(record.status is status for record in self.study.records)
@@ -61,7 +75,7 @@ class SearchState:
     @property
     def num_done(self) -> int:
         """Trials that count towards the limit."""
-        return self.count(TrialStatus.COMPLETE) + self.count(TrialStatus.FAILED)
+        return sum(self.count(status) for status in COUNTED)
 
     @property
     def elapsed_s(self) -> float:
@@ -71,13 +85,7 @@ class SearchState:
     @property
     def left_s(self) -> float | None:
         """Seconds until the limit is reached, if trials go on taking what they took; None before the first."""
-        times = [
-            record.finished_at - record.started_at
-            for record in self.study.records
-            if record.status is TrialStatus.COMPLETE
-            and record.finished_at is not None
-            and record.started_at is not None
-        ]
+        times = [seconds for record in self.study.records if (seconds := _work_s(record)) is not None]
         if not times:
             return None
         mean = sum(times) / len(times)
@@ -89,7 +97,7 @@ class SearchState:
     def summary(self) -> str:
         """Say in one line how far the search is."""
         parts = [f"{self.num_done} of {counted(self.limit, 'trial')} done"]
-        for status in (TrialStatus.FAILED, TrialStatus.INFEASIBLE):
+        for status in (TrialStatus.STOPPED, TrialStatus.FAILED, TrialStatus.INFEASIBLE):
             if number := self.count(status):
                 parts.append(f"{number} {status}")
         if self.left_s is not None and self.num_done < self.limit:
@@ -97,7 +105,7 @@ class SearchState:
         return ", ".join(parts)
 
 
-class SearchProgress(Protocol):
+class SearchProgress(SearchListener, Protocol):
     """A view of a search; told of events, and on screen while its context lasts."""
 
     def __enter__(self) -> Self:
@@ -107,15 +115,6 @@ class SearchProgress(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the screen as it should stay."""
-
-    def item_started(self, item: WorkItem) -> None:
-        """A worker gets an item."""
-
-    def item_finished(self, item: WorkItem, outcome: ItemOutcome) -> None:
-        """A worker is done with an item."""
-
-    def trial_finished(self, record: TrialRecord) -> None:
-        """A trial has its final record."""
 
 
 def make_progress(state: SearchState, console: Console) -> SearchProgress:
@@ -145,6 +144,11 @@ class PlainProgress(AbstractContextManager["PlainProgress"]):
             took = duration(outcome.finished_at - outcome.started_at)
             is_built = outcome.status is OutcomeStatus.COMPLETE
             self._say(f"{item} built in {took}" if is_built else f"{item} failed: {outcome.reason}")
+
+    def rung_reached(self, number: int, rung: RungScores) -> None:
+        """Say how good it is so far."""
+        self._state.reach(rung.epochs)
+        self._say(f"trial {number} at epoch {rung.epochs}: accuracy {slim_accuracy(rung.scores)}")
 
     def trial_finished(self, record: TrialRecord) -> None:
         """Say how it went, and how far the search is."""
@@ -191,11 +195,15 @@ class LiveProgress(AbstractContextManager["LiveProgress"]):
         if item.kind is ItemKind.STAGE and outcome.status is not OutcomeStatus.COMPLETE:
             self._live.console.print(f"{item} failed: {outcome.reason}", markup=False, highlight=False)
 
+    def rung_reached(self, number: int, rung: RungScores) -> None:  # noqa: ARG002 - the listener's
+        """Count it."""
+        self._state.reach(rung.epochs)
+
     def trial_finished(self, record: TrialRecord) -> None:
         """Bring the front up to date; show failures above the view."""
         self._state.add(record)
         self._front = front_lines(find_front(self._state.study))
-        if record.status is not TrialStatus.COMPLETE:
+        if record.status not in (TrialStatus.COMPLETE, TrialStatus.STOPPED):
             self._live.console.print(trial_text(record), markup=False, highlight=False)
 
     def _draw(self) -> RenderableType:
@@ -209,8 +217,18 @@ class LiveProgress(AbstractContextManager["LiveProgress"]):
         running = ", ".join(
             f"{item} ({duration(time.time() - since)})" for item, since in list(state.running.items())
         )
-        front = Text("\n".join(["", *self._front]), no_wrap=True, overflow="ellipsis")
+        rungs = [rung_text(state.reached)] if state.reached else []
+        front = Text("\n".join([*rungs, "", *self._front]), no_wrap=True, overflow="ellipsis")
         return Group(head, Text(f"running: {running or 'workers are starting'}"), front)
+
+
+def _work_s(record: TrialRecord) -> float | None:
+    """Return how long workers were busy with a trial; between rungs it may have waited. None if it did not run."""
+    if record.rungs and record.status in COUNTED:
+        return record.seconds
+    if record.status is not TrialStatus.COMPLETE or record.finished_at is None or record.started_at is None:
+        return None
+    return record.finished_at - record.started_at
 
 
 def trial_text(record: TrialRecord) -> str:

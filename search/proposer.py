@@ -8,38 +8,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 from pruning_core.errors import InfeasibleBudgetsError, InvalidSettingsError, StorageError
 from reports.records import TrialRecord, TrialStatus
 from search.backend import PruningBackend, TrialPlan
+from search.listener import SearchListener
 from search.outcomes import ItemOutcome, OutcomeStatus
+from search.rung_book import RungBook
 from search.spec import SearchSpec
-from search.study import AskedTrial, SearchStudy
+from search.spec_settings import COUNTED
+from search.study import AskedTrial, ReachedRung, SearchStudy
 from search.timeline import Timeline
-from search.trial_records import Proposal, complete_record, unfinished_record
+from search.trial_records import Proposal, complete_record, rung_scores, stopped_record, unfinished_record
 from search.work_items import ItemKind, WorkItem, choose_item
 from spaces import Value
 
-__all__ = ["Proposer", "SearchListener"]
+__all__ = ["Proposer"]
 
 _MAX_INFEASIBLE_IN_A_ROW = 50
-
-_COUNTED = (TrialStatus.COMPLETE, TrialStatus.FAILED)
-"""What `limits.trials` counts."""
-
-
-class SearchListener(Protocol):
-    """Told of everything that happens, in the driver's thread."""
-
-    def item_started(self, item: WorkItem) -> None:
-        """A worker gets an item."""
-
-    def item_finished(self, item: WorkItem, outcome: ItemOutcome) -> None:
-        """A worker is done with an item."""
-
-    def trial_finished(self, record: TrialRecord) -> None:
-        """A trial has its final record, which the study keeps."""
 
 
 class Proposer:
@@ -78,6 +64,7 @@ class Proposer:
         self._deadline = None if time_limit_s is None else clock() + time_limit_s
         self._waiting: dict[int, Proposal] = {}
         self._running: dict[int, Proposal] = {}
+        self._rungs = RungBook(spec)
         self._building: set[str] = set()
         self._built: set[str] = set()
         self._broken: dict[str, str] = {}
@@ -91,7 +78,10 @@ class Proposer:
         """Take up what earlier drivers left unfinished, and learn what they finished."""
         for record in finished:
             self._known[record.trial_key] = record.number
-            self._num_counted += record.status in _COUNTED
+            self._num_counted += record.status in COUNTED
+        reached = [(record.number, rung) for record in finished for rung in record.rungs]
+        reached += [(asked.number, rung_scores(rung)) for asked in adopted for rung in asked.rungs]
+        self._rungs.learn(reached)
         self._study.avoid(self._is_tried)
         self._study.enqueue_first(self._spec.fixed_points)
         for asked in adopted:
@@ -100,7 +90,7 @@ class Proposer:
     @property
     def is_finished(self) -> bool:
         """Whether nothing runs, waits, or may be proposed."""
-        return not (self._waiting or self._running or self._building or self._may_propose())
+        return self._is_idle and not self._rungs.waiting
 
     @property
     def awaited_stages(self) -> tuple[str, ...]:
@@ -140,19 +130,34 @@ class Proposer:
         else:
             assert proposal is not None
             del self._running[item.number]
-            self._finish_trial(proposal, outcome)
+            self._finish_trial(proposal, outcome, item.until)
 
     def _choose(self) -> WorkItem | None:
         self._withdraw_if_late()
         while True:
+            self._halve()
             item = choose_item(
                 [proposal.planned for proposal in self._waiting.values()],
                 built=self._built,
                 running=self._building,
             )
-            if item is not None or not self._may_propose():
+            if item is not None:
                 return item
-            self._propose()
+            if self._may_propose():
+                self._propose()
+            elif not (self._is_idle and self._rungs.waiting):
+                return None
+
+    def _halve(self) -> None:
+        """Let trials go on from their rungs, and stop others, as far as that can be decided now."""
+        verdicts = self._rungs.verdicts(is_last=self._is_idle)
+        for number in verdicts.stop:
+            proposal = self._rungs.release(number)
+            self._tell(stopped_record(self._spec, proposal, self._rungs.why_stopped(proposal)))
+        for number in verdicts.go_on:
+            proposal = self._rungs.release(number)
+            self._study.mark_gone_on(number, proposal.done)
+            self._waiting[number] = proposal
 
     def _start(self, item: WorkItem) -> None:
         if item.kind is ItemKind.STAGE:
@@ -171,18 +176,31 @@ class Proposer:
         for proposal in list(self._waiting.values()):
             self._fail_if_broken(proposal)
 
-    def _finish_trial(self, proposal: Proposal, outcome: ItemOutcome) -> None:
+    def _finish_trial(self, proposal: Proposal, outcome: ItemOutcome, until: int | None) -> None:
         status, reason = TrialStatus.FAILED, outcome.reason or "no reason given"
         if outcome.status is OutcomeStatus.COMPLETE:
             try:
-                self._tell(complete_record(self._spec, proposal, outcome))
+                record = complete_record(self._spec, proposal, outcome)
             except ValueError as error:
                 reason = str(error)
             else:
+                if until is None:
+                    self._tell(record)
+                else:
+                    self._reach(proposal, outcome, until)
                 return
         elif outcome.status is OutcomeStatus.INFEASIBLE:
             status = TrialStatus.INFEASIBLE
         self._end(proposal, status, reason, outcome)
+
+    def _reach(self, proposal: Proposal, outcome: ItemOutcome, epochs: int) -> None:
+        """Take in that a trial came to a rung; what follows is decided when a slot is free."""
+        reached = ReachedRung(epochs=epochs, order=self._rungs.next_order(), outcome=outcome)
+        number, scores = proposal.asked.number, rung_scores(reached)
+        self._study.add_rung(number, reached)
+        self._rungs.add(number, scores)
+        self._rungs.hold(proposal.with_rung(reached))
+        self._listener.rung_reached(number, scores)
 
     def _propose(self) -> None:
         """Ask for one more configuration and take it up, unless it cannot or need not run."""
@@ -205,6 +223,9 @@ class Proposer:
         self._num_repeated = 0
         self._known[key] = asked.number
         self._built.update(stage.key for stage in proposal.plan.stages if self._is_built(stage.key))
+        if asked.is_waiting:
+            self._rungs.hold(proposal)
+            return
         self._waiting[asked.number] = proposal
         self._end_if_infeasible(proposal)
         self._fail_if_broken(proposal)
@@ -216,7 +237,7 @@ class Proposer:
             plan = TrialPlan(trial_key=f"invalid-{asked.number}", stages=())
             self._end(Proposal(asked=asked, config=self._spec.run, plan=plan), TrialStatus.FAILED, str(error))
             return None
-        return Proposal(asked=asked, config=config, plan=self._backend.plan(config))
+        return Proposal(asked=asked, config=config, plan=self._backend.plan(config), rungs=self._spec.rungs)
 
     def _is_tried(self, values: Mapping[str, Value]) -> bool:
         try:
@@ -262,11 +283,16 @@ class Proposer:
 
     def _tell(self, record: TrialRecord) -> None:
         self._study.tell(record)
-        self._num_counted += record.status in _COUNTED
+        self._num_counted += record.status in COUNTED
         self._listener.trial_finished(record)
 
+    @property
+    def _is_idle(self) -> bool:
+        """Whether nothing runs, is ready to run, or may be proposed; trials may wait at rungs."""
+        return not (self._waiting or self._running or self._building or self._may_propose())
+
     def _may_propose(self) -> bool:
-        num_open = len(self._waiting) + len(self._running)
+        num_open = len(self._waiting) + len(self._running) + len(self._rungs.waiting)
         return (
             not self._is_exhausted
             and not self._is_late()
@@ -282,7 +308,7 @@ class Proposer:
         if not self._is_late():
             return
         for number, proposal in list(self._waiting.items()):
-            if proposal.asked.started_at is None:
+            if proposal.asked.started_at is None and proposal.done == 0:
                 del self._waiting[number]
                 del self._known[proposal.plan.trial_key]
                 self._study.refuse(number, "limits.hours passed before it started")

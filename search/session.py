@@ -13,7 +13,7 @@ from importlib.metadata import version
 
 from rich.console import Console
 
-from reports.records import StudyRecords, TrialRecord
+from reports.records import RungScores, StudyRecords, TrialRecord
 from search.backend import Facts, PruningBackend
 from search.disk import storage_errors, write_whole
 from search.earlier_studies import read_earlier_trials
@@ -86,6 +86,8 @@ class SearchSession:
         self._state = SearchState(
             combine_records(spec, study.attributes, finished), limit=spec.limits.trials, slots=slots
         )
+        for reached in (rung for asked in adopted for rung in asked.rungs):
+            self._state.reach(reached.epochs)
         self.progress = make_progress(self._state, console)
         self.address: StudyAddress = address_of(spec, folder, study.attributes)
         connect = partial(open_projection, self.address, study.attributes["facts"])
@@ -129,6 +131,10 @@ class SearchSession:
             text = f"{moment} {item} ({item.key}) on {outcome.host}\n{outcome.traceback}\n"
             with storage_errors(self._folder.path), self._folder.failures_path.open("a") as file:
                 file.write(text)
+
+    def rung_reached(self, number: int, rung: RungScores) -> None:
+        """Show it."""
+        self.progress.rung_reached(number, rung)
 
     def trial_finished(self, record: TrialRecord) -> None:
         """Show it and hand it to MLflow."""

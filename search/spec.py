@@ -1,4 +1,4 @@
-"""What a search does, complete: the run, what varies in it, objectives, sampler, limits, resources, storage."""
+"""What a search does, complete: the run, what varies in it, objectives, sampler, halving, limits, storage."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from pruning_core.config import PruningConfig, Settings
 from pruning_core.errors import InvalidSettingsError
 from reports.objectives import Direction
 from search.constraints import BUDGETED, QUANTITIES, Constraint, parse_constraint, unknown_quantity
+from search.halving import HALVINGS
+from search.halving_settings import HalvingConfig
 from search.sampler_choice import SamplerChoice, choose_sampler
 from search.search_task import SearchTask
 from search.spec_file import describe, read_settings
@@ -22,7 +24,6 @@ from search.spec_settings import (
     LimitsConfig,
     ResourcesConfig,
     SamplerConfig,
-    SchedulerConfig,
     StorageConfig,
     StudyName,
 )
@@ -50,12 +51,25 @@ class SearchSpec(Settings):
     objectives: dict[str, Direction] = Field(default_factory=lambda: dict(DEFAULT_OBJECTIVES))
     constraints: dict[str, str] = Field(default_factory=dict)
     sampler: SamplerConfig = SamplerConfig()
-    scheduler: SchedulerConfig = SchedulerConfig()
+    halving: HalvingConfig = HalvingConfig()
     limits: LimitsConfig = LimitsConfig()
     resources: ResourcesConfig = ResourcesConfig()
     storage: StorageConfig = StorageConfig()
     first: tuple[dict[str, Value], ...] = ()
     plug_ins: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nobody_schedules(cls, values: object) -> object:
+        """Leave out what specs of earlier versions say where they stop nobody."""
+        if not isinstance(values, Mapping) or "scheduler" not in values:
+            return values
+        if values["scheduler"] not in ({"name": "none"}, {}, None):
+            raise ValueError(
+                f"'scheduler': trials are stopped early by halving.rule ({', '.join(HALVINGS)}), "
+                f"but got {values['scheduler']!r}"
+            )
+        return {name: value for name, value in values.items() if name != "scheduler"}
 
     @field_validator("objectives", mode="before")
     @classmethod
@@ -95,12 +109,26 @@ class SearchSpec(Settings):
                     )
         for index in range(len(self.first)):
             self._fixed_point(index)
+        self._check_halving()
         return self
+
+    def _check_halving(self) -> None:
+        if self.halving.rule != "none" and "fine_tuning.epochs" in self.search:
+            raise ValueError(
+                "'halving.rule': compares trials after equal parts of equal trainings, so search.fine_tuning.epochs "
+                "must not vary; take it out, or set the rule to none"
+            )
+        self.halving.rungs_of(self.run.fine_tuning.epochs)
 
     @cached_property
     def space(self) -> SearchSpace:
         """What varies, ready for Optuna."""
         return build_space(self.search, self.run)
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """After how many epochs of fine-tuning trials are compared, ascending; none without halving."""
+        return self.halving.rungs_of(self.run.fine_tuning.epochs)
 
     @property
     def task(self) -> SearchTask:

@@ -1,26 +1,29 @@
-"""The parts of a search's spec: sampler, scheduler, limits, resources, storage, and the name of the study."""
+"""The parts of a search's spec: sampler, limits, resources, storage, and the name of the study."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from pruning_core.setting_types import PositiveFloat, PositiveInt, Settings
+from reports.records import TrialStatus
 from search.sampler_choice import AUTO, SAMPLER_NAMES
 
 __all__ = [
+    "COUNTED",
     "LimitsConfig",
     "ResourcesConfig",
     "SamplerConfig",
-    "SchedulerConfig",
     "StorageConfig",
     "StudyName",
     "check_study_name",
 ]
 
-SCHEDULERS_NOT_BUILT_YET = ("successive_halving", "hyperband", "asha")
+COUNTED = (TrialStatus.COMPLETE, TrialStatus.STOPPED, TrialStatus.FAILED)
+"""How trials end that ``limits.trials`` counts."""
+
 RESERVED_NAMES = ("artifacts", "mlruns", "mlflow.db", "prunefront.json")
 """What lies beside the studies in a results folder, and so cannot be a study's name."""
 
@@ -45,16 +48,6 @@ def check_study_name(name: str) -> str:
 def _known_sampler(name: str) -> str:
     if name not in SAMPLER_NAMES:
         raise ValueError(f"unknown sampler {name!r}. Known samplers: {', '.join(sorted(SAMPLER_NAMES))}.")
-    return name
-
-
-def _known_scheduler(name: object) -> object:
-    if name in SCHEDULERS_NOT_BUILT_YET:
-        raise ValueError(
-            f"{name} is not built yet; must be none (every trial runs to its end), but got {name!r}"
-        )
-    if name != "none":
-        raise ValueError(f"must be none (every trial runs to its end), but got {name!r}")
     return name
 
 
@@ -83,12 +76,6 @@ class SamplerConfig(Settings):
     name: Annotated[str, AfterValidator(_known_sampler)] = AUTO
     seed: int = 0
     learn_from: tuple[Annotated[str, AfterValidator(check_study_name)], ...] = ()
-
-
-class SchedulerConfig(Settings):
-    """Stops trials early; ``none`` is the only one yet."""
-
-    name: Annotated[Literal["none"], BeforeValidator(_known_scheduler)] = "none"
 
 
 class LimitsConfig(Settings):

@@ -13,7 +13,7 @@ from pruning_core.budgets import Budget
 from pruning_core.channels import run_resources
 from pruning_core.config import BudgetsConfig, DatasetConfig, PruningConfig
 from pruning_core.data import DataSplits, load_data
-from pruning_core.stages import ArtifactStore, plan_run, preflight, run_stage, run_trial
+from pruning_core.stages import ArtifactStore, plan_run, preflight, run_rung, run_stage, run_trial
 from search.backend import BackendSettings, Facts, PruningBackend, TrialPlan
 from search.work_items import PlannedStage
 
@@ -75,6 +75,11 @@ class StagesBackend:
     def run_stage(self, name: str, config: PruningConfig) -> None:
         """Run one stage on this process's device."""
         run_stage(name, config, data=_load_data(config.dataset), store=self._store, device=self._device)
+
+    def run_rung(self, config: PruningConfig, epochs: int) -> Mapping[str, Any]:
+        """Run the rest up to a rung on this process's device."""
+        data = _load_data(config.dataset)
+        return run_rung(config, epochs, data=data, store=self._store, device=self._device).to_plain()
 
     def run_trial(self, config: PruningConfig) -> Mapping[str, Any]:
         """Run the rest on this process's device."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from reports.objectives import OBJECTIVES
 from reports.records import TrialRecord, TrialStatus
 from search.earlier_trials import EarlierTrial, to_optuna
+from search.outcomes import ItemOutcome
 from search.per_trial_sampler import PerTrialSampler
 from search.sampler_choice import SamplerChoice
 from search.samplers import SAMPLERS, make_sampler
@@ -30,9 +31,18 @@ from search.study_journal import StudyJournal, open_journal, read_journal
 from search.study_view import BoundedHistory, StudyView
 from spaces import Value
 
-__all__ = ["AskedTrial", "SearchStudy", "StudySnapshot", "open_search_study", "read_snapshot"]
+__all__ = [
+    "AskedTrial",
+    "ReachedRung",
+    "SearchStudy",
+    "StudySnapshot",
+    "new_study_in_memory",
+    "open_search_study",
+    "read_snapshot",
+]
 
 _VALUES, _KEY, _STARTED_AT, _RECORD, _REFUSED = "values", "trial_key", "started_at", "record", "refused"
+_RUNG, _GONE_ON = "rung ", "gone on "  # with the rung's epochs
 _SAMPLER, _EARLIER = "sampler", "earlier_trials"
 
 _STATES = {
@@ -48,12 +58,27 @@ _ATTEMPTS_APART = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ReachedRung:
+    """A trial after ``epochs`` of its fine-tuning. ``order``: among all results of the study's rungs, as they came."""
+
+    epochs: int
+    order: int
+    outcome: ItemOutcome
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AskedTrial:
-    """A trial that is not finished. ``values``: by dotted name. ``started_at``: when a worker got it, if one did."""
+    """A trial that is not finished.
+
+    ``values``: by dotted name. ``started_at``: when a worker got it, if one did. ``rungs``: what it reached, ascending.
+    ``is_waiting``: nothing is decided yet about going on after the last of them.
+    """
 
     number: int
     values: Mapping[str, Value]
     started_at: float | None = None
+    rungs: tuple[ReachedRung, ...] = ()
+    is_waiting: bool = False
 
 
 class SearchStudy:
@@ -62,10 +87,10 @@ class SearchStudy:
     Args:
         study: Opened by `open_search_study`.
         spec: Space, objectives and sampler.
-        journal: What the study is written to.
+        journal: What the study is written to; None: it is kept in memory only.
     """
 
-    def __init__(self, study: optuna.Study, spec: SearchSpec, journal: StudyJournal) -> None:
+    def __init__(self, study: optuna.Study, spec: SearchSpec, journal: StudyJournal | None) -> None:
         self._study = study
         self._journal = journal
         self._space = spec.space
@@ -117,9 +142,8 @@ class SearchStudy:
             if _RECORD in frozen.user_attrs:
                 self.tell(_record_of(frozen))
                 continue
-            adopted.append(
-                self._complete_proposal(self._live[frozen.number], frozen.user_attrs.get(_STARTED_AT))
-            )
+            proposal = self._complete_proposal(self._live[frozen.number], frozen.user_attrs.get(_STARTED_AT))
+            adopted.append(_with_rungs(proposal, frozen.user_attrs))
         return adopted
 
     def enqueue_first(self, points: Sequence[Mapping[str, Value]]) -> None:
@@ -144,6 +168,17 @@ class SearchStudy:
             trial.set_user_attr(_KEY, trial_key)
             trial.set_user_attr(_STARTED_AT, time.time())
 
+    def add_rung(self, number: int, reached: ReachedRung) -> None:
+        """Keep what a trial reached; nothing is decided about it yet."""
+        name = f"{_RUNG}{reached.epochs}"
+        self._live[number].set_user_attr(
+            name, {"order": reached.order, "outcome": reached.outcome.to_plain()}
+        )
+
+    def mark_gone_on(self, number: int, epochs: int) -> None:
+        """Keep the decision that a trial goes on after a rung."""
+        self._live[number].set_user_attr(f"{_GONE_ON}{epochs}", value=True)
+
     def tell(self, record: TrialRecord) -> None:
         """Finish a trial; the record is written first, so that a crash in between loses nothing."""
         trial = self._live.pop(record.number)
@@ -156,7 +191,8 @@ class SearchStudy:
         state = _STATES[record.status]
         values = self._objective_values(record) if state is TrialState.COMPLETE else None
         self._study.tell(trial, values, state)
-        self._journal.sync()
+        if self._journal is not None:
+            self._journal.sync()
 
     def refuse(self, number: int, reason: str) -> None:
         """Finish a proposal that will not run and does not count, such as a configuration that was tried before."""
@@ -219,6 +255,12 @@ def open_search_study(folder: StudyFolder, spec: SearchSpec) -> SearchStudy:
     return SearchStudy(study, spec, journal)
 
 
+def new_study_in_memory(spec: SearchSpec) -> SearchStudy:
+    """Begin a study that ends with this process."""
+    study = optuna.create_study(directions=[direction.value for direction in spec.objectives.values()])
+    return SearchStudy(study, spec, None)
+
+
 def read_snapshot(folder: StudyFolder) -> StudySnapshot:
     """Read the study without writing anything; another process may be writing it."""
     storage = read_journal(folder)
@@ -243,6 +285,23 @@ def _never(_: Mapping[str, Value]) -> bool:
     return False
 
 
+def _with_rungs(asked: AskedTrial, attributes: Mapping[str, Any]) -> AskedTrial:
+    rungs = sorted(
+        (
+            ReachedRung(
+                epochs=int(name.removeprefix(_RUNG)),
+                order=reached["order"],
+                outcome=ItemOutcome.from_plain(reached["outcome"]),
+            )
+            for name, reached in attributes.items()
+            if name.startswith(_RUNG)
+        ),
+        key=lambda reached: reached.epochs,
+    )
+    is_waiting = bool(rungs) and f"{_GONE_ON}{rungs[-1].epochs}" not in attributes
+    return replace(asked, rungs=tuple(rungs), is_waiting=is_waiting)
+
+
 def _record_of(trial: FrozenTrial) -> TrialRecord:
     return TrialRecord.model_validate(trial.user_attrs[_RECORD])
 
@@ -255,9 +314,10 @@ def _records_in_order(trials: Iterable[FrozenTrial]) -> list[TrialRecord]:
 
 
 def _started_trial(trial: FrozenTrial) -> AskedTrial:
-    return AskedTrial(
+    asked = AskedTrial(
         number=trial.number, values=trial.user_attrs[_VALUES], started_at=trial.user_attrs[_STARTED_AT]
     )
+    return _with_rungs(asked, trial.user_attrs)
 
 
 def _constraints_of(record: TrialRecord) -> dict[str, float]:

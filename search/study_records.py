@@ -11,6 +11,7 @@ from reports.records import StudyRecords, TrialRecord, TrialStatus
 from search.spec import SearchSpec, load_spec
 from search.study import AskedTrial, StudySnapshot, read_snapshot
 from search.study_folder import StudyFolder
+from search.trial_records import rung_scores
 
 __all__ = ["combine_records", "read_mlflow_runs", "read_study"]
 
@@ -81,6 +82,7 @@ def _running_record(spec: SearchSpec, asked: AskedTrial, trial_key: str) -> Tria
         config=config.model_dump(mode="json"),
         varied=dict(asked.values),
         started_at=asked.started_at,
+        rungs=tuple(rung_scores(reached) for reached in asked.rungs),
     )
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from reports.formats import duration
 from reports.fronts import StudyFront, hypervolume, scores_of
 from reports.records import TrialStatus
-from reports.summary import reason_counts, status_counts
-from search.front_text import front_lines
+from reports.summary import reason_counts, rung_counts, status_counts
+from search.front_text import front_lines, rung_text
+from search.spec_settings import COUNTED
 
 __all__ = ["StudyStatus", "status_json", "status_lines"]
 
@@ -29,9 +30,8 @@ class StudyStatus:
 
     @property
     def num_counted(self) -> int:
-        """Trials that ended and count towards the limit: complete or failed."""
-        counted = (TrialStatus.COMPLETE, TrialStatus.FAILED)
-        return sum(record.status in counted for record in self.front.study.records)
+        """Trials that ended and count towards the limit: complete, stopped or failed."""
+        return sum(record.status in COUNTED for record in self.front.study.records)
 
     @property
     def num_left(self) -> int:
@@ -52,11 +52,14 @@ def status_lines(status: StudyStatus) -> list[str]:
     """Write a status as lines: what ended how, the front, and what happens next."""
     study = status.front.study
     counts = ", ".join(f"{one.count} {one.status}" for one in status_counts(study)) or "none yet"
-    lines = [f"study {study.study}: {status.num_counted} of {status.num_wanted} trials ({counts})", ""]
-    lines += front_lines(status.front)
+    lines = [f"study {study.study}: {status.num_counted} of {status.num_wanted} trials ({counts})"]
+    rungs = rung_counts(study.records)
+    if rungs:
+        lines.append(rung_text(rungs))
+    lines += ["", *front_lines(status.front)]
     if status.front.members:
         lines.append(f"hypervolume {hypervolume(status.front.members, study.objectives):.4f}")
-    for kind in (TrialStatus.FAILED, TrialStatus.INFEASIBLE):
+    for kind in (TrialStatus.STOPPED, TrialStatus.FAILED, TrialStatus.INFEASIBLE):
         for reason in reason_counts(study.records, kind):
             lines.append(f"{kind} ({reason.count}, such as trial {reason.examples}): {reason.reason}")
     return [*lines, "", _next(status)]
@@ -71,6 +74,7 @@ def status_json(status: StudyStatus) -> dict[str, Any]:
         "trials_wanted": status.num_wanted,
         "trials_counted": status.num_counted,
         "trials": {one.status.value: one.count for one in status_counts(study)},
+        "rungs": {str(epochs): number for epochs, number in rung_counts(study.records).items()},
         "seconds_left": status.seconds_left,
         "hypervolume": hypervolume(status.front.members, study.objectives),
         "front": [

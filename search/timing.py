@@ -65,8 +65,10 @@ def measure_timing(events: Iterable[Mapping[str, Any]]) -> Timing:
     sessions = _split_sessions(events)
     items = [event for _, session_items in sessions for event in session_items]
     finished = [item for item in items if item["status"] == "complete"]
-    seconds = {item["key"]: _duration(item) for item in finished}
-    trials = [_planned(item) for item in finished if item["kind"] == ItemKind.TRIAL]
+    seconds = _seconds_by_key(finished)
+    trials = list(
+        {item["key"]: _planned(item) for item in finished if item["kind"] == ItemKind.TRIAL}.values()
+    )
     return Timing(
         slots=max((begin["slots"] for begin, _ in sessions), default=1),
         start_up_s=sum(_first_start(session) - session[0]["at"] for session in sessions if session[1]),
@@ -107,6 +109,15 @@ def _last_end(session: _Session) -> float:
 
 def _duration(item: Mapping[str, Any]) -> float:
     return float(item["finished_at"]) - float(item["started_at"])
+
+
+def _seconds_by_key(finished: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Return how long each stage took when it was last built, and all parts of each trial together."""
+    parts = {(item["key"], item.get("until")): _duration(item) for item in finished}
+    seconds: dict[str, float] = {}
+    for (key, _), duration in parts.items():
+        seconds[key] = seconds.get(key, 0.0) + duration
+    return seconds
 
 
 def _planned(item: Mapping[str, Any]) -> PlannedTrial:

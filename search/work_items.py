@@ -42,26 +42,30 @@ class PlannedStage:
 class PlannedTrial:
     """A proposed trial. ``stages``: the shared stages it needs, parents before children.
 
-    Trials with equal ``key`` give the same network.
+    Trials with equal ``key`` give the same network. ``done``: the epochs of fine-tuning that are behind it, and
+    ``until``: those up to which it shall run next; None: to its end.
     """
 
     number: int
     key: str
     stages: tuple[PlannedStage, ...] = ()
+    done: int = 0
+    until: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkItem:
-    """One thing for one worker: a shared stage, or everything else that a trial needs.
+    """One thing for one worker: a shared stage, or everything else that a trial needs up to a rung or to its end.
 
     ``name``: of the stage, or ``trial``. ``key``: of the stage or the trial. ``number``: the trial whose
-    configuration is used.
+    configuration is used. ``until``: epochs of fine-tuning after which the trial's worker is free again; None: its end.
     """
 
     kind: ItemKind
     name: str
     key: str
     number: int
+    until: int | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return what JSON can hold; ``from_plain`` reads it back."""
@@ -73,7 +77,9 @@ class WorkItem:
         return cls(**{**values, "kind": ItemKind(values["kind"])})
 
     def __str__(self) -> str:
-        return f"trial {self.number}" if self.kind is ItemKind.TRIAL else f"stage {self.name}"
+        if self.kind is ItemKind.STAGE:
+            return f"stage {self.name}"
+        return f"trial {self.number}" + (f" to epoch {self.until}" if self.until is not None else "")
 
 
 def choose_item(
@@ -82,11 +88,11 @@ def choose_item(
     """Choose what a free slot should run, or None if everything waits for something that runs.
 
     Stages come before trials, because others wait for them, and among stages the one that most waiting trials need.
-    Trials start in the order of their numbers. Callers keep ``waiting`` short; as a trial is waited for by
-    its own stages only, none starves.
+    Trials that are further go on first; others start in the order of their numbers. Callers keep ``waiting`` short;
+    as a trial is waited for by its own stages only, none starves.
 
     Args:
-        waiting: Trials that have not started.
+        waiting: Trials that have not started, or shall go on.
         built: Keys of the shared stages that exist.
         running: Keys of the stages that are being built.
     """
@@ -96,8 +102,8 @@ def choose_item(
     ready = [trial for trial in waiting if all(stage.key in built for stage in trial.stages)]
     if not ready:
         return None
-    first = min(ready, key=lambda trial: trial.number)
-    return WorkItem(kind=ItemKind.TRIAL, name="trial", key=first.key, number=first.number)
+    first = min(ready, key=lambda trial: (-trial.done, trial.number))
+    return WorkItem(kind=ItemKind.TRIAL, name="trial", key=first.key, number=first.number, until=first.until)
 
 
 def critical_path_s(trials: Iterable[PlannedTrial], seconds: dict[str, float]) -> float:

@@ -97,7 +97,7 @@ def run_work_item(config: Mapping[str, Any]) -> None:
 
 
 def execute_item(item: WorkItem, config: Mapping[str, Any], settings: BackendSettings) -> ItemOutcome:
-    """Run a stage or a trial; whatever goes wrong becomes the outcome."""
+    """Run a stage, or a trial up to a rung or to its end; whatever goes wrong becomes the outcome."""
     started_at = time.time()
     try:
         backend = load_backend(settings)
@@ -123,6 +123,8 @@ def _run(item: WorkItem, config: Mapping[str, Any], backend: PruningBackend) -> 
     if item.kind is ItemKind.STAGE:
         backend.run_stage(item.name, settings)
         return None
+    if item.until is not None:
+        return backend.run_rung(settings, item.until)
     return backend.run_trial(settings)
 
 

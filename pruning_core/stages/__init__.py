@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pruning_core.stage_keys import RunPlan, StageNode, fields_read_by, plan_run
 from pruning_core.stages.artifact_store import Artifact, ArtifactStore
+from pruning_core.stages.assembly import StageOutcome
 from pruning_core.stages.explanation_fidelity import fidelity_of_run, study_dense_of_run
 from pruning_core.stages.finished_run import (
     evaluate_on_test,
@@ -13,7 +14,7 @@ from pruning_core.stages.finished_run import (
 )
 from pruning_core.stages.preflight import Preflight, preflight
 from pruning_core.stages.run_result import RunResult
-from pruning_core.stages.runner import StageOutcome, run_stage, run_trial
+from pruning_core.stages.runner import run_rung, run_stage, run_trial
 
 __all__ = [
     "Artifact",
@@ -30,6 +31,7 @@ __all__ = [
     "load_slim_network",
     "plan_run",
     "preflight",
+    "run_rung",
     "run_stage",
     "run_trial",
     "study_dense_of_run",

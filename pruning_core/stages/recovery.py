@@ -1,137 +1,140 @@
 """Stage ``fine_tune``: remove channels, prove it, refit weights if asked, re-estimate statistics, train, evaluate.
 
 Accuracies are kept on validation images: dense (with stage ``dense``), after removal, after reconstruction (if any),
-after fine-tuning. The last epoch counts; nothing is chosen here.
+after fine-tuning. The last epoch counts; nothing is chosen here. Training may pause at rungs (`stages.rungs`).
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from pruning_core.architectures import load_tensors
-from pruning_core.channels import (
-    apply_layout,
-    count_run_cost,
-    find_channel_groups,
-    remove_channels,
-    run_resources,
-    slim_layout,
-    verify_removal,
-)
+from pruning_core.channels import apply_layout, find_channel_groups
 from pruning_core.channels.structures import ChannelGraph, ChannelSelection
-from pruning_core.config import ImportanceConfig
-from pruning_core.importance import ImportanceContext
-from pruning_core.reconstruction import reconstruct_consumers
 from pruning_core.saliency import SaliencySelector, Tap, explain
 from pruning_core.stages.artifact_store import Artifact, network_tensors
 from pruning_core.stages.context import StageContext
+from pruning_core.stages.cutting import cut_slim_network
 from pruning_core.stages.dense import load_dense, new_dense_network
 from pruning_core.stages.dense_teacher import dense_teacher, feature_taps
 from pruning_core.stages.explanation_scores import at_dense_width, explanations_kept
+from pruning_core.stages.rungs import check_rung, continued_seconds, latest_rung, state_of
 from pruning_core.stages.saliency import load_selector
-from pruning_core.training import eval_mode, evaluate, reestimate_batch_norm, train_classifier
+from pruning_core.training import TrainingHistory, eval_mode, evaluate, train_classifier
 
-_NUM_PROOF_IMAGES = 8
+_OF_CUT = "of_cut"
+"""Fact of a rung that names those which were found out before training."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _SlimRun:
+    """A slim network on its way.
+
+    ``taps``: maps that training holds to the dense network's. ``facts``: what was found out before training. ``rung``:
+    where training goes on; None: at the beginning.
+    """
+
+    dense: nn.Module
+    slim: nn.Module
+    graph: ChannelGraph
+    selection: ChannelSelection
+    selector: SaliencySelector | None
+    taps: tuple[Tap, ...]
+    facts: Mapping[str, Any]
+    rung: Artifact | None
 
 
 def build_fine_tuned(context: StageContext) -> Artifact:
-    """Make the slim network and bring its accuracy back."""
-    config, data, device = context.config, context.data, context.device
-    choice = context.artifact(selection_stage(context))
-    chosen = choice.facts
-    selection = ChannelSelection.from_plain(chosen["kept"])
-    dense = load_dense(context)
-    selector = load_selector(context) if context.has_stage("selector") else None
-    taps = feature_taps(dense, data.input_shape, config.fine_tuning.distillation)
-    graph = channel_graph(context, dense, selector, taps)
-
-    full = _with_weights(dense, choice.tensors)
-    slim = remove_channels(full, graph, selection)
-    verify_removal(full.cpu(), slim.cpu(), graph, selection, _proof_images(context))
-    resources, cost = (
-        run_resources(config),
-        count_run_cost(slim, data.input_shape, config, graph=graph, dense=dense),
-    )
-    reached = {str(resource): resource.shown(cost[resource]) for resource in resources}
-    assert reached == {name: chosen[name] for name in reached}, "the cost model must count as the counter"
-
-    dense.to(device)
-    slim.to(device)
-    reestimate_batch_norm(slim, data, device=device, seed=config.seed)
-    after_removal = evaluate(slim, data.validation, data.normalisation, device=device)
-    reconstruction = _reconstruct(context, full.to(device), slim, graph, selection)
-    train_classifier(
-        slim,
-        data,
-        config.fine_tuning,
-        seed=config.seed,
-        device=device,
-        precision=config.precision,
-        compiler=context.compiler,
-        teacher=dense_teacher(dense, taps, graph, selection),
-        report=context.report,
-        processes=context.processes,
-    )
-    score = evaluate(slim, data.validation, data.normalisation, device=device, processes=context.processes)
+    """Make the slim network and bring its accuracy back, from the last rung that lies in the store, if there is one."""
+    run = _take_up(context, until=context.config.fine_tuning.epochs - 1)
+    _train(context, run)
     return Artifact(
-        tensors=network_tensors(slim),
+        tensors=network_tensors(run.slim),
         facts={
-            "num_images": score.num_images,
-            "num_correct": score.num_correct,
-            "loss": score.loss,
-            "num_correct_after_removal": after_removal.num_correct,
-            **reconstruction,
-            **reached,
-            **{f"dense_{name}": chosen[f"dense_{name}"] for name in reached},
-            "limits": chosen["limits"],
-            "widths": chosen["widths"],
-            "layout": slim_layout(dense, graph, selection),
-            **_slim_explanations(context, dense, slim, graph, selection, selector),
+            **_validation_score(context, run.slim),
+            **run.facts,
+            **_slim_explanations(context, run.dense, run.slim, run.graph, run.selection, run.selector),
+            "continued": continued_seconds(run.rung),
         },
     )
 
 
-def _with_weights(dense: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
-    """Return the network to remove channels from: the dense one, or a copy with weights trained along with gates."""
-    if not weights:
-        return dense
-    trained = copy.deepcopy(dense)
-    trained.load_state_dict(dict(weights))
-    return trained
+def build_rung(context: StageContext, epochs: int) -> Artifact:
+    """Bring the slim network as far as some epochs of fine-tuning, from the last rung that lies in the store.
 
-
-def _reconstruct(
-    context: StageContext,
-    dense: nn.Module,
-    slim: nn.Module,
-    graph: ChannelGraph,
-    selection: ChannelSelection,
-) -> dict[str, Any]:
-    """Refit what reads removed channels, in place, if the run asks for it, and measure what that brought."""
-    config, data, device = context.config, context.data, context.device
-    if not config.recovery.reconstruct:
-        return {"num_correct_after_reconstruction": None, "reconstruction": []}
-    subject = ImportanceContext(
-        network=dense,
-        graph=graph,
-        data=data,
-        settings=ImportanceConfig(num_images=config.recovery.num_images),
-        seed=config.seed,
-        device=device,
+    Raises:
+        InvalidSettingsError: There are no such epochs, or none would be left.
+    """
+    check_rung(epochs, context.config.fine_tuning.epochs)
+    run = _take_up(context, until=epochs - 1)
+    state = _train(context, run, until=epochs).state
+    assert state is not None
+    return Artifact(
+        tensors=state.tensors,
+        facts={
+            **_validation_score(context, run.slim),
+            **run.facts,
+            _OF_CUT: list(run.facts),
+            "losses": list(state.losses),
+            "continued": continued_seconds(run.rung),
+        },
     )
-    layers = reconstruct_consumers(slim, subject, selection)
-    reestimate_batch_norm(slim, data, device=device, seed=config.seed)
-    score = evaluate(slim, data.validation, data.normalisation, device=device)
-    return {
-        "num_correct_after_reconstruction": score.num_correct,
-        "reconstruction": [asdict(layer) for layer in layers],
-    }
+
+
+def _train(context: StageContext, run: _SlimRun, until: int | None = None) -> TrainingHistory:
+    config = context.config
+    return train_classifier(
+        run.slim,
+        context.data,
+        config.fine_tuning,
+        seed=config.seed,
+        device=context.device,
+        precision=config.precision,
+        compiler=context.compiler,
+        teacher=dense_teacher(run.dense, run.taps, run.graph, run.selection),
+        report=context.report,
+        processes=context.processes,
+        start=state_of(run.rung) if run.rung is not None else None,
+        until=until,
+    )
+
+
+def _validation_score(context: StageContext, slim: nn.Module) -> dict[str, Any]:
+    data = context.data
+    score = evaluate(
+        slim, data.validation, data.normalisation, device=context.device, processes=context.processes
+    )
+    return {"num_images": score.num_images, "num_correct": score.num_correct, "loss": score.loss}
+
+
+def _take_up(context: StageContext, *, until: int) -> _SlimRun:
+    """Cut the slim network, or take the one of the last rung up to an epoch."""
+    choice = context.artifact(selection_stage(context))
+    selection = ChannelSelection.from_plain(choice.facts["kept"])
+    dense = load_dense(context)
+    selector = load_selector(context) if context.has_stage("selector") else None
+    taps = feature_taps(dense, context.data.input_shape, context.config.fine_tuning.distillation)
+    graph = channel_graph(context, dense, selector, taps)
+    rung = latest_rung(context, until=until)
+    if rung is None:
+        slim, facts = cut_slim_network(context, choice, dense, graph, selection)
+    else:  # training brings the weights along
+        slim = apply_layout(new_dense_network(context, load_weights=False), rung.facts["layout"])
+        facts = {name: rung.facts[name] for name in rung.facts[_OF_CUT]}
+    return _SlimRun(
+        dense=dense,
+        slim=slim,
+        graph=graph,
+        selection=selection,
+        selector=selector,
+        taps=taps,
+        facts=facts,
+        rung=rung,
+    )
 
 
 def selection_stage(context: StageContext) -> str:
@@ -158,11 +161,6 @@ def load_fine_tuned(context: StageContext) -> nn.Module:
     slim = apply_layout(new_dense_network(context, load_weights=False), artifact.facts["layout"])
     load_tensors(slim, artifact.tensors)
     return slim.to(context.device).eval()
-
-
-def _proof_images(context: StageContext) -> torch.Tensor:
-    indices_N = torch.arange(min(_NUM_PROOF_IMAGES, len(context.data.validation)))
-    return context.data.normalisation.apply(context.data.validation.read(indices_N))
 
 
 def _slim_explanations(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pruning_core.config import PruningConfig
@@ -16,12 +17,14 @@ from pruning_core.progress import ProgressReporter, report_nothing
 from pruning_core.stage_graphs import STAGES
 from pruning_core.stage_keys import RunPlan, plan_run
 from pruning_core.stages.artifact_store import Artifact, ArtifactStore
+from pruning_core.stages.assembly import StageOutcome, assemble_result
 from pruning_core.stages.context import StageContext
 from pruning_core.stages.dense import build_dense
 from pruning_core.stages.importance import build_importance, build_sensitivity
-from pruning_core.stages.peak_memory import measure_peak_memory, process_peak_mb
-from pruning_core.stages.recovery import build_fine_tuned
+from pruning_core.stages.peak_memory import measure_peak_memory
+from pruning_core.stages.recovery import build_fine_tuned, build_rung
 from pruning_core.stages.run_result import RunResult
+from pruning_core.stages.rungs import rung_key
 from pruning_core.stages.saliency import build_explanations, build_predictor, build_trained_selector
 from pruning_core.stages.selection import build_selection
 
@@ -39,20 +42,6 @@ STAGE_FUNCTIONS: dict[str, Callable[[StageContext], Artifact]] = {
 
 DATA_PARALLEL_STAGES = frozenset({"dense", "predictor", "selector", "fine_tune"})
 """Several processes build these together; the first one builds the others, while the rest wait."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StageOutcome:
-    """A finished stage. ``seconds`` and peaks: what it cost when it ran; ``was_cached``: it had run before.
-
-    The peaks, in 10**6 bytes, are those of ``PeakMemory``; None also in artifacts made before they were kept.
-    """
-
-    key: str
-    seconds: float
-    was_cached: bool
-    peak_memory_mb: float | None = None
-    peak_gpu_memory_mb: float | None = None
 
 
 def run_stage(
@@ -101,55 +90,31 @@ def run_trial(
     return assemble_result(plan, outcomes, store)
 
 
-def assemble_result(plan: RunPlan, outcomes: dict[str, StageOutcome], store: ArtifactStore) -> RunResult:
-    """Read the artifacts of a finished run into one result."""
-    dense, final = store.get(plan.key_of("dense")), store.get(plan.trial_key)
-    assert dense is not None
-    assert final is not None
-    selector = store.get(plan.key_of("selector")) if "selector" in outcomes else None
-    facts = final.facts
-    return RunResult(
-        trial_key=plan.trial_key,
-        num_images=facts["num_images"],
-        num_correct_dense=dense.facts["num_correct"],
-        num_correct_after_removal=facts["num_correct_after_removal"],
-        num_correct_fine_tuned=facts["num_correct"],
-        macs=facts["macs"],
-        params=facts["params"],
-        dense_macs=facts["dense_macs"],
-        dense_params=facts["dense_params"],
-        limits=facts["limits"],
-        kept={name: (kept, dense_count) for name, (kept, dense_count) in facts["widths"].items()},
-        explanation_distance=facts["explanation_distance"],
-        explanation_similarity=facts["explanation_similarity"],
-        selector_agreement=selector.facts["agreement"] if selector is not None else None,
-        mask_area=selector.facts["mean_area"] if selector is not None else None,
-        stage_seconds={name: outcome.seconds for name, outcome in outcomes.items()},
-        cached_stages=tuple(name for name, outcome in outcomes.items() if outcome.was_cached),
-        artifact_keys={name: outcome.key for name, outcome in outcomes.items()},
-        stage_peak_memory_mb=_known({name: outcome.peak_memory_mb for name, outcome in outcomes.items()}),
-        stage_peak_gpu_memory_mb=_known(
-            {name: outcome.peak_gpu_memory_mb for name, outcome in outcomes.items()}
-        ),
-        peak_memory_mb=_run_peak_mb(outcomes.values()),
-        activation_memory=facts.get("activation_memory"),
-        dense_activation_memory=facts.get("dense_activation_memory"),
-        latency_ms=facts.get("latency_ms"),
-        dense_latency_ms=facts.get("dense_latency_ms"),
-        block_macs=facts.get("block_macs"),
-        dense_block_macs=facts.get("dense_block_macs"),
-        num_correct_after_reconstruction=facts.get("num_correct_after_reconstruction"),
-    )
+def run_rung(
+    config: PruningConfig,
+    epochs: int,
+    *,
+    data: DataSplits,
+    store: ArtifactStore,
+    device: str = "cpu",
+    report: ProgressReporter = report_nothing,
+    compiler: str | None = None,
+) -> RunResult:
+    """Run what is missing of a run up to some epochs of its fine-tuning, and put together what is known by then.
 
+    What comes later (`run_trial`, a further rung) goes on from there. The result's accuracy is of the network so far;
+    explanations are compared at the end of the run only.
 
-def _run_peak_mb(outcomes: Iterable[StageOutcome]) -> float:
-    """Return the largest peak of the stages that ran here; of the process now, if none did."""
-    ran = (outcome.peak_memory_mb for outcome in outcomes if not outcome.was_cached)
-    return max((peak for peak in ran if peak is not None), default=process_peak_mb())
-
-
-def _known(peaks: Mapping[str, float | None]) -> dict[str, float]:
-    return {name: peak for name, peak in peaks.items() if peak is not None}
+    Raises:
+        PrunefrontError: What a stage refuses, and epochs that are not between the first and the last.
+    """
+    plan = plan_run(config, data.fingerprint)
+    outcomes: dict[str, StageOutcome] = {}
+    for node in plan.nodes:
+        context = _context(node.name, config, data, store, device=device, report=report)
+        until = epochs if node.key == plan.trial_key else None
+        outcomes[node.name] = _run(node.name, replace(context, compiler=compiler), until)
+    return assemble_result(plan, outcomes, store)
 
 
 def _check_shares(plan: RunPlan, config: PruningConfig, data: DataSplits, processes: Processes) -> None:
@@ -184,11 +149,15 @@ def _context(
     )
 
 
-def _run(name: str, context: StageContext) -> StageOutcome:
+def _run(name: str, context: StageContext, epochs: int | None = None) -> StageOutcome:
+    """Run a stage, or the fine-tuning up to some epochs, unless its artifact is in the store."""
     key, processes = context.plan.key_of(name), context.processes
+    build = STAGE_FUNCTIONS[name]
+    if epochs is not None:
+        key, build = rung_key(key, epochs), partial(build_rung, epochs=epochs)
     was_cached = processes.agree(answer=context.store.has(key))
     if not was_cached:
-        _build(name, context)
+        _build(name, key, build, context)
         processes.wait()
     found = context.store.get(key)
     if found is None:
@@ -196,17 +165,17 @@ def _run(name: str, context: StageContext) -> StageOutcome:
             f"the results folder {context.store.root} must be one that all processes see, but process "
             f"{processes.rank} does not find artifact {key} there"
         )
-    return _outcome(key, found.facts, was_cached=was_cached)
+    return StageOutcome.of(key, found.facts, was_cached=was_cached)
 
 
-def _build(name: str, context: StageContext) -> None:
+def _build(name: str, key: str, build: Callable[[StageContext], Artifact], context: StageContext) -> None:
     """Do this process's part in building a stage; the first process stores what came out."""
     is_shared_work = name in DATA_PARALLEL_STAGES
     if not (is_shared_work or context.processes.is_first):
         return
     started = time.perf_counter()
     with measure_peak_memory(context.device) as peak:
-        artifact = STAGE_FUNCTIONS[name](context if is_shared_work else replace(context, processes=ALONE))
+        artifact = build(context if is_shared_work else replace(context, processes=ALONE))
     facts = {
         **artifact.facts,
         "stage": name,
@@ -217,14 +186,16 @@ def _build(name: str, context: StageContext) -> None:
     if "precision" in STAGES[name].reads:
         facts["precision"] = precision_used(context.config.precision, context.device)
     if context.processes.is_first:
-        context.store.put(context.plan.key_of(name), Artifact(tensors=artifact.tensors, facts=facts))
+        context.store.put(key, Artifact(tensors=artifact.tensors, facts=_of_all_parts(facts)))
 
 
-def _outcome(key: str, facts: Mapping[str, Any], *, was_cached: bool) -> StageOutcome:
-    return StageOutcome(
-        key=key,
-        seconds=facts["seconds"],
-        was_cached=was_cached,
-        peak_memory_mb=facts.get("peak_memory_mb"),
-        peak_gpu_memory_mb=facts.get("peak_gpu_memory_mb"),
-    )
+def _of_all_parts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Add to what a stage cost what the parts before a rung had cost."""
+    whole = dict(facts)
+    before: Mapping[str, float] = whole.pop("continued", {})
+    if before:
+        whole["seconds"] += before["seconds"]
+        for name in ("peak_memory_mb", "peak_gpu_memory_mb"):
+            peaks = [peak for peak in (whole[name], before.get(name)) if peak is not None]
+            whole[name] = max(peaks, default=None)
+    return whole

@@ -14,12 +14,14 @@ from pruning_core.training.losses import (
 )
 from pruning_core.training.map_reader import MapReader
 from pruning_core.training.schedules import SCHEDULES, learning_rate_factor
+from pruning_core.training.state import TrainingState
 from pruning_core.training.teaching import Teacher
 
 __all__ = [
     "make_optimiser",
     "train_classifier",
     "TrainingHistory",
+    "TrainingState",
     "evaluate",
     "Evaluation",
     "eval_mode",

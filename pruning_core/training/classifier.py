@@ -24,15 +24,20 @@ from pruning_core.setting_types import Precision
 from pruning_core.training.batch_norm import BATCH_NORMS
 from pruning_core.training.loss_watch import LossWatch
 from pruning_core.training.schedules import plan_learning_rate
+from pruning_core.training.state import TrainingState, capture_state, restore_state
 from pruning_core.training.teaching import Teacher, taught_by
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingHistory:
-    """Mean loss of each epoch, as trained on (augmented images, smoothed labels, distillation)."""
+    """Mean loss of each epoch, as trained on (augmented images, smoothed labels, distillation).
+
+    ``state``: what the training can go on from, where it was told to pause.
+    """
 
     losses: tuple[float, ...]
     num_steps: int
+    state: TrainingState | None = None
 
 
 def train_classifier(  # noqa: PLR0913 # what to train, and where and how it runs
@@ -47,8 +52,13 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
     compiler: str | None = None,
     report: StepReport = report_no_step,
     processes: Processes = ALONE,
+    start: TrainingState | None = None,
+    until: int | None = None,
 ) -> TrainingHistory:
     """Train ``network`` in place on the training images; the last epoch is kept, nothing is chosen.
+
+    On the CPU, a training that pauses and goes on from its state, in this process or another one, gives the weights
+    that it would have given in one go, bit by bit.
 
     SGD with Nesterov momentum. Weight decay acts on convolution and linear weights only, not on biases and
     normalisation. A last batch that is not full is left out, unless it is the only one.
@@ -66,6 +76,9 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
         processes: Train one network together, each on its equal share of every batch. Without batch normalisation
             and dropout the weights are those of one process, to rounding; batch normalisation sees each process's
             share alone, and the running statistics are the first one's.
+        start: Go on from here instead of from the network's own weights; for one process alone.
+        until: Pause after so many epochs, counted from the beginning, without moving the schedule; for one process
+            alone. None: train to the end.
 
     Raises:
         InvalidSettingsError: Distillation without a teacher, batches of one image with batch normalisation,
@@ -73,6 +86,7 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
         NonFiniteLossError: The loss became NaN or infinite. On the CPU no weight was updated with it; elsewhere see
             ``LossWatch``.
     """
+    assert processes.count == 1 or (start is None and until is None), "a state is of one process"
     _check_batch_size(network, settings, processes)
     network.to(device).to(memory_format=torch.channels_last)
     network.train()
@@ -81,9 +95,11 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
     schedule = plan_learning_rate(settings, steps_per_epoch)
     generator = torch.Generator().manual_seed(seed)
     watch = LossWatch("classifier training", device)
-    losses: list[float] = []
+    device = torch.device(device)
+    losses = list(start.losses) if start is not None else []
+    state = None
     with (
-        _own_random_state(seed + processes.rank, torch.device(device)),
+        _own_random_state(seed + processes.rank, device),
         taught_by(
             teacher,
             network,
@@ -94,7 +110,9 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
             compiler=compiler,
         ) as loss_of,
     ):
-        for epoch in range(settings.epochs):
+        if start is not None:
+            restore_state(start, network, optimiser, generator, device)
+        for epoch in range(len(losses), settings.epochs if until is None else until):
             batches = iterate_batches(
                 data.train,
                 data.normalisation,
@@ -115,8 +133,10 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
                 optimiser.step()
             losses.append(watch.take_sum() / steps_per_epoch)
             report((epoch + 1) * steps_per_epoch, schedule.num_steps)
+        if until is not None:
+            state = capture_state(network, optimiser, generator, device, tuple(losses))
     processes.share_buffers(network)
-    return TrainingHistory(losses=tuple(losses), num_steps=schedule.num_steps)
+    return TrainingHistory(losses=tuple(losses), num_steps=schedule.num_steps, state=state)
 
 
 def make_optimiser(network: nn.Module, settings: TrainingConfig) -> torch.optim.Optimizer:

@@ -103,6 +103,7 @@ def outcome_lines(outcome: SearchOutcome, folder: StudyFolder, report: Path) -> 
         f"{count} {label}"
         for count, label in (
             (outcome.num_complete, "complete"),
+            (outcome.num_stopped, "stopped early"),
             (outcome.num_failed, "failed"),
             (outcome.num_infeasible, "infeasible"),
         )

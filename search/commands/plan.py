@@ -70,6 +70,7 @@ def plan_lines(spec: SearchSpec, found: SearchPlan) -> list[str]:
         ("trials", _trials(spec)),
         ("sampler", f"{spec.sampler_choice}; seed {spec.sampler.seed}"),
         *_named("learns from", found.earlier),
+        *([("halving", _halving(spec))] if spec.rungs else []),
         *_named("budgets", [f"{one.resource}: {one}" for one in found.budgets]),
         ("shared stages", ", ".join(f"{count} {name}" for name, count in found.num_shared_stages.items())),
     ]
@@ -87,6 +88,16 @@ def _trials(spec: SearchSpec) -> str:
     if available is not None and available < wanted:
         wanted = available
     return f"{wanted}{of}{first}{hours}"
+
+
+def _halving(spec: SearchSpec) -> str:
+    """Say where trials are compared, and what becomes of them there."""
+    *earlier, last = map(str, spec.rungs)
+    places = f"{', '.join(earlier)} and {last}" if earlier else last
+    at = f"after {places} of {counted(spec.run.fine_tuning.epochs, 'epoch')}"
+    if spec.halving.rule == "all":
+        return f"every trial is measured {at} and goes on"
+    return f"{at}, the best 1/{spec.halving.eta} go on (rule {spec.halving.rule})"
 
 
 def _named(name: str, values: Sequence[str]) -> list[tuple[str, str]]:

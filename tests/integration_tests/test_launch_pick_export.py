@@ -19,11 +19,12 @@ run:
   dense_training: {epochs: 3}
   saliency: {predictor: {epochs: 1}, selector: {epochs: 1}}
   gates: {steps: 10, num_images: 100}
-  fine_tuning: {epochs: 1, learning_rate: 0.05}
+  fine_tuning: {epochs: 2, learning_rate: 0.05}
 search:
   budgets.macs: {low: 0.3, high: 0.9}
   saliency.num_basis: {choices: [1, 2]}
 first: [{budgets.macs: 0.9}, {budgets.macs: 0.3}]
+halving: {rule: all}
 limits: {trials: 4}
 resources: {slots: 2}
 """
@@ -47,6 +48,7 @@ def test_a_search_ends_in_a_front_a_pick_and_a_network_that_onnxruntime_runs(tmp
 
     status = json.loads(prunefront(tmp_path, "status", "tiny", "--json").stdout)
     assert status["trials"] == {"complete": 4}
+    assert status["rungs"] == {"1": 4}
     assert not status["is_running"]
     assert all(member["macs"] > 0 for member in status["front"])
 

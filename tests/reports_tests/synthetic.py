@@ -9,7 +9,7 @@ from random import Random
 
 from pruning_core.config import PruningConfig
 from reports.objectives import Direction
-from reports.records import NetworkScores, Scalar, StudyRecords, TrialRecord, TrialStatus
+from reports.records import NetworkScores, RungScores, Scalar, StudyRecords, TrialRecord, TrialStatus
 
 START = 1_790_000_000.0
 NUM_IMAGES = 5000
@@ -215,3 +215,21 @@ MIXED = (
     TrialStatus.RUNNING,
 )
 ACCURACY_AND_MACS = {"accuracy": Direction.MAXIMIZE, "macs": Direction.MINIMIZE}
+
+
+def stopped_at(record: TrialRecord, *epochs: int, seconds: float = 1.0) -> TrialRecord:
+    """Make a stopped trial of a complete one, with its scores at every rung that it reached, ``seconds`` per epoch."""
+    assert record.scores is not None
+    rungs = tuple(
+        RungScores(epochs=one, order=order, seconds=seconds * one, finished_at=START, scores=record.scores)
+        for order, one in enumerate(epochs)
+    )
+    return record.model_copy(
+        update={
+            "status": TrialStatus.STOPPED,
+            "scores": None,
+            "reason": f"not among the best 1/3 of its rung after {epochs[-1]} of 9 epochs",
+            "rungs": rungs,
+            "stage_seconds": {"fine_tune": seconds * epochs[-1]},
+        }
+    )

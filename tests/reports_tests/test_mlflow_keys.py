@@ -1,6 +1,7 @@
 import pytest
 
 from reports.records import (
+    RungScores,
     TestScores,
     TrialRecord,
     TrialStatus,
@@ -113,3 +114,22 @@ def test_a_run_that_disagrees_with_its_record_is_refused() -> None:
         ValueError, match=r"tag 'status' of trial 0 must be 'complete' as in record.json, but"
     ):
         from_mlflow(to_params(record), to_metrics(record), tags, record_json(record))
+
+
+def test_a_stopped_trial_says_what_it_had_reached_under_names_of_its_own() -> None:
+    record = make_record(1, status=TrialStatus.COMPLETE)
+    assert record.scores is not None
+    rung = RungScores(epochs=3, order=0, seconds=1.5, finished_at=2.0, scores=record.scores)
+    stopped = record.model_copy(
+        update={
+            "status": TrialStatus.STOPPED,
+            "scores": None,
+            "rungs": (rung,),
+            "reason": "not among the best",
+        }
+    )
+    metrics = to_metrics(stopped)
+    assert "accuracy" not in metrics
+    assert (metrics["stopped_accuracy"], metrics["stopped_epochs"]) == (record.scores.accuracy, 3.0)
+    assert to_tags(stopped, front_rank=None, on_front=False)["stop_reason"] == "not among the best"
+    assert through_mlflow(stopped) == stopped

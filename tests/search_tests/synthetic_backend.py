@@ -3,6 +3,7 @@
 What happens is read from the configuration:
 
 * a trial sleeps ``gates.steps`` ms, a shared stage ``saliency.selector.epochs`` x 10 ms;
+* after each epoch of ``fine_tuning`` half of the way to the final accuracy is left;
 * ``seed`` chooses a disaster (`CRASHES`, ...);
 * ``budgets.macs`` below `MINIMUM_SHARE` are infeasible.
 
@@ -31,6 +32,7 @@ FACTORY = "tests.search_tests.synthetic_backend:create"
 DENSE_MACS, DENSE_PARAMS, NUM_IMAGES = 1_000_000, 100_000, 400
 MINIMUM_SHARE = 0.2
 CRASHES, BUG, NOT_A_NUMBER, KILLS_WORKER, FULL_DISK, BROKEN_SELECTOR = 901, 902, 903, 904, 905, 906
+CRASHES_AT_THE_END = 907
 
 
 class SyntheticBackend:
@@ -76,17 +78,27 @@ class SyntheticBackend:
             raise NonFiniteLossError("the loss of stage 'selector' must be finite, but got nan")
         self._finish(key)
 
+    def run_rung(self, config: PruningConfig, epochs: int) -> Mapping[str, Any]:
+        assert 1 <= epochs < config.fine_tuning.epochs
+        return self._run(config, epochs)
+
     def run_trial(self, config: PruningConfig) -> Mapping[str, Any]:
+        return self._run(config, None)
+
+    def _run(self, config: PruningConfig, epochs: int | None) -> Mapping[str, Any]:
         plan = self.plan(config)
+        key = plan.trial_key if epochs is None else f"{plan.trial_key}-{epochs}"
         missing = [stage.name for stage in plan.stages if not self.has_artifact(stage.key)]
         assert not missing, f"shared stages {missing} must exist before a trial starts"
-        was_finished = self.has_artifact(plan.trial_key)
+        was_finished = self.has_artifact(key)
         if not was_finished:
             time.sleep(config.gates.steps / 1000)
-            self._misbehave(config, plan.trial_key)
-            self._finish(plan.trial_key)
+            self._misbehave(config, key)
+            self._finish(key)
         share = _share(config)
         correct = NUM_IMAGES * (0.9 - 0.3 * (1 - share) ** 2 - 0.01 * abs(config.saliency.num_basis - 2))
+        if epochs is not None:
+            correct *= 1 - 0.5**epochs
         return {
             "trial_key": plan.trial_key,
             "num_images": NUM_IMAGES,
@@ -111,7 +123,7 @@ class SyntheticBackend:
                 "fine_tune": 0.25,
             },
             "cached_stages": ["dense", "predictor", "selector", *(["steer"] if was_finished else [])],
-            "artifact_keys": {"fine_tune": plan.trial_key},
+            "artifact_keys": {"fine_tune": key},
             "peak_memory_mb": 100.0,
             "stage_peak_memory_mb": {"dense": 90.0, "steer": 100.0},
             "stage_peak_gpu_memory_mb": {},
@@ -120,6 +132,8 @@ class SyntheticBackend:
     def _misbehave(self, config: PruningConfig, key: str) -> None:
         if config.seed == CRASHES:
             raise NonFiniteLossError("the loss of stage 'steer' must be finite, but got nan")
+        if config.seed == CRASHES_AT_THE_END and key == self.plan(config).trial_key:
+            raise NonFiniteLossError("the loss of stage 'fine_tune' must be finite, but got nan")
         if config.seed == BUG:
             raise RuntimeError("a bug\nwith a second line")
         if config.seed == FULL_DISK:

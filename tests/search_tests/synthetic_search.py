@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reports.records import TrialRecord
+from reports.records import RungScores, TrialRecord
 from search.backend import BackendSettings, load_backend
 from search.outcomes import ItemOutcome
 from search.proposer import Proposer
@@ -48,7 +48,7 @@ def make_folder(root: Path, spec: SearchSpec) -> StudyFolder:
 class SyntheticSearch:
     """One driver's work on a study, item by item, in this process.
 
-    ``handed_out`` lists what was started, ``records`` what was told, in order.
+    ``handed_out`` lists what was started, ``rungs`` what was reached, ``records`` what was told, in order.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class SyntheticSearch:
         self._settings = BackendSettings(factory=FACTORY, artifacts=str(folder.artifacts_path))
         self.running: list[WorkItem] = []
         self.handed_out: list[WorkItem] = []
+        self.rungs: list[tuple[int, RungScores]] = []
         self.records: list[TrialRecord] = []
         self.study = open_search_study(folder, spec)
         timeline = Timeline(folder.timeline_path)
@@ -83,6 +84,9 @@ class SyntheticSearch:
     def item_finished(self, item: WorkItem, outcome: ItemOutcome) -> None:
         assert item in self.handed_out
         assert outcome.finished_at >= outcome.started_at
+
+    def rung_reached(self, number: int, rung: RungScores) -> None:
+        self.rungs.append((number, rung))
 
     def trial_finished(self, record: TrialRecord) -> None:
         self.records.append(record)

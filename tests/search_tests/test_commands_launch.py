@@ -114,6 +114,26 @@ def test_a_launch_begins_with_what_will_run_and_what_cannot_be_met(
     assert "constraints    params <= 40K" in out
 
 
+@pytest.mark.parametrize(
+    ("halving", "line"),
+    [
+        (
+            "{rule: stopping}",
+            "halving        after 1, 3 and 9 of 10 epochs, the best 1/3 go on (rule stopping)",
+        ),
+        (
+            "{rule: all, rungs: [4]}",
+            "halving        every trial is measured after 4 of 10 epochs and goes on",
+        ),
+    ],
+)
+def test_a_launch_says_where_trials_are_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], halving: str, line: str
+) -> None:
+    launch(tmp_path, FakeEngine(staircase(3)), f"halving={halving}")
+    assert line in capsys.readouterr().out
+
+
 def test_a_plan_that_cannot_be_met_ends_the_launch_with_nothing_written(tmp_path: Path) -> None:
     with pytest.raises(InfeasibleBudgetsError, match="some of the searched budgets must be reachable"):
         launch(tmp_path, FakeEngine(), "search={budgets.macs: {low: 0.001, high: 0.002}}", "first=[]")

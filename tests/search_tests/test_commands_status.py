@@ -18,7 +18,7 @@ from search.cli import app
 from search.driver_presence import is_driven
 from search.study_folder import StudyFolder
 from search.study_status import StudyStatus, status_lines
-from tests.reports_tests.synthetic import make_record, make_study, staircase, study_of
+from tests.reports_tests.synthetic import make_record, make_study, staircase, stopped_at, study_of
 from tests.search_tests.stored_studies import store_study
 
 runner = CliRunner()
@@ -52,6 +52,17 @@ def test_status_shows_counts_front_reasons_and_how_to_go_on(mixed: StudyFolder) 
     assert any(line.startswith("failed (1, such as trial 2): NonFiniteLossError") for line in lines)
     assert any(line.startswith("infeasible (1, such as trial 3): the narrowest network") for line in lines)
     assert lines[-1] == f"not running; go on with: prunefront resume tiny --storage {mixed.root}"
+
+
+def test_status_shows_who_was_stopped_and_how_far_trials_came(tmp_path: Path) -> None:
+    first, second = stopped_at(make_record(1), 1, 3), stopped_at(make_record(2), 1)
+    folder = store_study(tmp_path, [make_record(0), first, second])
+    lines = status(folder).stdout.splitlines()
+    assert lines[0] == "study tiny: 3 of 12 trials (1 complete, 2 stopped)"
+    assert lines[1] == "rungs: 2 trials at epoch 1, 1 at epoch 3"
+    assert "stopped (1, such as trial 1): not among the best 1/3 of its rung after 3 of 9 epochs" in lines
+    assert sum(line.startswith(("1 ", "2 ")) for line in lines) == 1  # the front's own line, of one network
+    assert json.loads(status(folder, "--json").stdout)["rungs"] == {"1": 2, "3": 1}
 
 
 def test_status_as_json_is_all_there_is_on_stdout(mixed: StudyFolder) -> None:

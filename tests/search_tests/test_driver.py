@@ -197,6 +197,16 @@ def test_a_full_disk_comes_out_as_it_was_raised(tmp_path: Path) -> None:
     assert read_timeline(folder_of(tmp_path).timeline_path)[-1]["reason"] == "failed"
 
 
+def test_trials_that_are_stopped_early_are_counted_and_shown(tmp_path: Path) -> None:
+    outcome, shown = search(tmp_path, make_spec(halving={"rule": "promotion"}))
+    assert outcome.num_complete + outcome.num_stopped == 12
+    assert outcome.num_stopped > 6
+    assert "trial 0 at epoch 1: accuracy" in shown
+    assert "stopped: not among the best 1/3 of its rung after 1 of 10 epochs" in shown
+    assert outcome.timing.num_trials == 12
+    assert len(read_timeline(folder_of(tmp_path).timeline_path)) > 12 + 5
+
+
 def test_a_resumed_search_goes_on_to_a_higher_limit(tmp_path: Path) -> None:
     search(tmp_path, make_spec(search=WIDE, limits={"trials": 3}))
     outcome, _ = search(tmp_path, make_spec(search=WIDE, limits={"trials": 5}), resume=True)

@@ -9,7 +9,7 @@ from reports.records import StudyRecords, TrialRecord, TrialStatus
 from search.outcomes import ItemOutcome, OutcomeStatus
 from search.progress import LiveProgress, PlainProgress, SearchState, make_progress, trial_text
 from search.work_items import ItemKind, WorkItem
-from tests.reports_tests.synthetic import make_record, record_with, study_of
+from tests.reports_tests.synthetic import make_record, record_with, stopped_at, study_of
 
 DENSE = WorkItem(kind=ItemKind.STAGE, name="dense", key="d", number=0)
 TRIAL = WorkItem(kind=ItemKind.TRIAL, name="trial", key="t", number=5)
@@ -71,6 +71,37 @@ def test_the_summary_counts_what_the_limit_counts() -> None:
     ]
     state = SearchState(study_of(records), limit=12, slots=2)
     assert state.summary() == "2 of 12 trials done, 1 failed, 1 infeasible, about 50.0 s left"
+
+
+def test_a_stopped_trial_counts_and_took_what_its_workers_took() -> None:
+    stopped = stopped_at(lasting(0, 500), 1, 3, seconds=4.0)  # between its rungs it waited
+    state = SearchState(study_of([stopped]), limit=5, slots=2)
+    assert state.summary() == "1 of 5 trials done, 1 stopped, about 24.0 s left"
+    assert state.reached == {1: 1, 3: 1}
+
+
+def test_rungs_are_shown_as_they_are_reached() -> None:
+    streams = [io.StringIO(), io.StringIO()]
+    rungs = stopped_at(lasting(0, 10), 1, 3).rungs
+    climbing = WorkItem(kind=ItemKind.TRIAL, name="trial", key="t", number=5, until=3)
+    plain = PlainProgress(
+        SearchState(empty(), limit=4, slots=2, clock=Clock()), Console(file=streams[0], width=100)
+    )
+    console = Console(file=streams[1], force_terminal=True, width=120, color_system=None)
+    live = LiveProgress(SearchState(empty(), limit=4, slots=2), console)
+    for progress in (plain, live):
+        progress.rung_reached(5, rungs[0])
+        progress.rung_reached(6, rungs[0])
+        progress.item_started(climbing)
+        progress.rung_reached(5, rungs[1])
+    console.print(live._draw())
+    assert streams[0].getvalue().splitlines() == [
+        "  0:00  trial 5 at epoch 1: accuracy 90.0%",
+        "  0:00  trial 6 at epoch 1: accuracy 90.0%",
+        "  0:00  trial 5 at epoch 3: accuracy 90.0%",
+    ]
+    assert "running: trial 5 to epoch 3 (" in streams[1].getvalue()
+    assert "rungs: 2 trials at epoch 1, 1 at epoch 3" in streams[1].getvalue()
 
 
 def test_a_pipe_gets_a_line_per_event() -> None:

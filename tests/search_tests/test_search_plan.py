@@ -58,6 +58,9 @@ class Network:
     def run_stage(self, name: str, config: PruningConfig) -> None:
         raise AssertionError(name, config)
 
+    def run_rung(self, config: PruningConfig, epochs: int) -> Mapping[str, Any]:
+        raise AssertionError(config, epochs)
+
     def run_trial(self, config: PruningConfig) -> Mapping[str, Any]:
         raise AssertionError(config)
 

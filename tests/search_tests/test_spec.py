@@ -32,7 +32,8 @@ def test_a_short_spec_has_the_documented_defaults(tmp_path: Path) -> None:
         "macs": Direction.MINIMIZE,
         "params": Direction.MINIMIZE,
     }
-    assert (spec.sampler.name, spec.scheduler.name, spec.limits.trials) == ("auto", "none", 40)
+    assert (spec.sampler.name, spec.halving.rule, spec.limits.trials) == ("auto", "none", 40)
+    assert spec.rungs == ()
     assert spec.storage.path == "./results"
     assert list(spec.space.distributions) == ["budgets.macs", "saliency.num_basis"]
 
@@ -50,6 +51,8 @@ def test_a_searched_value_wins_over_the_runs_own(tmp_path: Path) -> None:
         "constraints: {accuracy: '>= 90%', params: '<= 0.3M', macs: '<= 50%'}\n",
         "objectives: {accuracy: maximize, params: minimize}\n",
         "first: [{budgets.macs: 50%}, {saliency.num_basis: 2}]\nlimits: {hours: 0.5}\n",
+        "halving: {rule: promotion, eta: 2, min_epochs: 2}\n",
+        "halving: {rule: stopping, rungs: [2, 5]}\n",
         "sampler: {name: nsga2, seed: 3}\nresources: {slots: 2}\nstorage: {path: /tmp/elsewhere}\n",
     ],
 )
@@ -167,10 +170,42 @@ def test_a_wrong_override_is_blamed_on_the_command_line(tmp_path: Path, override
             "unknown sampler 'cmaes'. Known samplers: along_front, auto, gp, nsga2, nsga3, qmc, random, tpe",
         ),
         (
-            SPEC + "scheduler: {name: successive_halving}\n",
-            "'scheduler.name': successive_halving is not built yet",
+            SPEC + "scheduler: {name: fifo}\n",
+            "spec.yaml:7: 'scheduler': trials are stopped early by halving.rule .none, all, stopping, promotion., "
+            "but got .'name': 'fifo'.",
         ),
-        (SPEC + "scheduler: {name: fifo}\n", "'scheduler.name': must be none .*but got 'fifo'"),
+        (
+            SPEC + "halving: {rule: asha}\n",
+            "spec.yaml:7: 'halving.rule': unknown rule 'asha'. Known rules: none, all",
+        ),
+        (
+            SPEC + "halving: {rule: stopping, eta: 1}\n",
+            "'halving.eta': .*greater than or equal to 2, but got 1",
+        ),
+        (
+            SPEC + "halving: {min_epochs: 2}\n",
+            "'halving.min_epochs': has no effect while halving.rule is none; choose a rule",
+        ),
+        (
+            SPEC + "halving: {rule: stopping, rungs: [1], min_epochs: 2}\n",
+            "'halving.min_epochs': has no effect beside halving.rungs; set one of them",
+        ),
+        (
+            SPEC + "halving: {rule: stopping, rungs: [3, 1]}\n",
+            "'halving.rungs': must be epochs in ascending order, at least one, but got .3, 1.",
+        ),
+        (
+            SPEC + "halving: {rule: stopping, rungs: [3, 10]}\n",
+            "'halving.rungs': must be below the 10 epochs of run.fine_tuning, but got .3, 10.",
+        ),
+        (
+            SPEC + "halving: {rule: stopping, min_epochs: 12}\n",
+            "'halving.min_epochs': must be below the 10 epochs of run.fine_tuning, but got 12",
+        ),
+        (
+            SPEC + "  fine_tuning.epochs: {choices: [5, 10]}\nhalving: {rule: stopping}\n",
+            "'halving.rule': compares trials after equal parts of equal trainings, so search.fine_tuning.epochs must",
+        ),
         (SPEC + "storage: {optuna: 'postgresql://db'}\n", "'storage.optuna': .*not built yet"),
         (SPEC + "storage: {mlflow: mlruns}\n", "'storage.mlflow': must be the address of an MLflow server"),
         (
@@ -297,3 +332,24 @@ def test_paths_in_overrides_are_relative_to_the_working_directory(
 def test_plug_ins_are_imported_from_the_folder_of_the_spec(tmp_path: Path, run: str, expected: bool) -> None:
     spec = load(tmp_path, SPEC.replace("seed: 1", run))
     assert spec.plug_ins == (str(tmp_path) if expected else None)
+
+
+def test_a_spec_of_a_version_that_stopped_nobody_means_the_same(tmp_path: Path) -> None:
+    assert load(tmp_path, SPEC + "scheduler: {name: none}\n") == load(tmp_path, SPEC)
+
+
+@pytest.mark.parametrize(
+    ("halving", "rungs"),
+    [
+        ("{rule: none}", ()),
+        ("{rule: stopping}", (1, 3, 9)),
+        ("{rule: promotion, eta: 2, min_epochs: 2}", (2, 4, 8)),
+        ("{rule: all, rungs: [4, 6]}", (4, 6)),
+    ],
+)
+def test_rungs_are_given_or_follow_from_the_first(
+    tmp_path: Path, halving: str, rungs: tuple[int, ...]
+) -> None:
+    spec = load(tmp_path, SPEC + f"halving: {halving}\n")
+    assert spec.run.fine_tuning.epochs == 10
+    assert spec.rungs == rungs

@@ -109,3 +109,14 @@ def test_time_between_sessions_does_not_count_against_the_limit() -> None:
     )
     assert session_seconds(events) == 30 + 12
     assert session_seconds(()) == 0
+
+
+def test_the_parts_of_a_trial_are_one_trial(tmp_path: Path) -> None:
+    path = tmp_path / "timeline.jsonl"
+    log = Timeline(path)
+    log.begin_session(at=0.0, slots=1, pid=1)
+    for until, start, end in ((1, 1, 3), (3, 8, 12), (None, 12, 20)):
+        item = WorkItem(kind=ItemKind.TRIAL, name="trial", key="t0", number=0, until=until)
+        log.add_item(item, took(start, end), (DENSE,))
+    timing = measure_timing(read_timeline(path))
+    assert (timing.num_trials, timing.work_s, timing.critical_path_s) == (1, 14, 14)
