@@ -68,8 +68,6 @@ def spread_first(losses_MD: NDArray[np.float64], *, num_wanted: int | None = Non
     while len(order) < wanted:
         to_last_M = np.linalg.norm(scaled_MD - scaled_MD[order[-1]], axis=1)
         distances_M = np.minimum(distances_M, to_last_M)
-        distances_M[
-            order
-        ] = -1.0  # equal rows are at distance 0, which is still farther than a row already taken
+        distances_M[order] = -1.0  # taken: nearer than equal rows, whose distance is 0
         order.append(int(np.argmax(distances_M)))
     return order

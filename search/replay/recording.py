@@ -42,6 +42,9 @@ class Recording:
     """Runs that agree in everything but ``values``, with the ``spec`` of the search that gave them.
 
     ``command``: what made it. ``facts``: about where it was made.
+
+    Raises:
+        InvalidDataError: Fields vary under a condition: such runs have no value for all of them to be compared by.
     """
 
     spec: SearchSpec
@@ -49,6 +52,13 @@ class Recording:
     command: str
     version: str
     facts: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        conditional = ", ".join(f"'search.{name}'" for name in self.spec.space.conditions)
+        if conditional:
+            raise InvalidDataError(
+                f"every field of a recorded search must vary in all configurations, but {conditional} has a 'when'"
+            )
 
     @property
     def epochs(self) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from search.replay.recording import Recording, read_recording, record_study, wri
 from search.replay.simulation import simulate
 from search.replay.surrogate import FIGURES, Surrogate
 from search.samplers import SAMPLERS
+from search.spec import SearchSpec
 from tests.search_tests.synthetic_recording import EPOCHS, make_recording, recorded_spec, true_run
 from tests.search_tests.synthetic_search import SyntheticSearch, make_folder
 
@@ -102,6 +103,16 @@ def test_what_is_no_recording_is_refused(
     path.write_text("\n".join(change(path.read_text().splitlines())))
     with pytest.raises(InvalidDataError, match=problem):
         read_recording(path)
+
+
+def test_a_search_with_conditional_fields_cannot_be_recorded(recording: Recording) -> None:
+    search = {
+        "method": {"choices": ["l1", "task_inspired"]},
+        "importance.task_weight": {"low": 0.0, "high": 1.0, "when": {"method": ["task_inspired"]}},
+    }
+    spec = SearchSpec.model_validate({"study": "conditional", "search": search})
+    with pytest.raises(InvalidDataError, match=r"but 'search\.importance\.task_weight' has a 'when'"):
+        replace(recording, spec=spec)
 
 
 def test_recorded_configurations_are_answered_as_they_were_recorded(
