@@ -28,12 +28,12 @@ from pruning_core.stages import ArtifactStore, plan_run, run_trial
 
 JOINT = {"gates.network_weights": "joint"}
 INSIDE = {"gates.widths": "allocated"}
-OUTPUTS_ALONE = {"fine_tuning.distillation.features": 0.0}
-LABELS_ALONE = {**OUTPUTS_ALONE, "fine_tuning.distillation.weight": 0.0}
+BY_FEATURES = {"fine_tuning.distillation.features": 10.0}
+LABELS_ALONE = {"fine_tuning.distillation.weight": 0.0}
 ROWS: dict[str, dict[str, Any]] = {
     "random": {"method": "random"},
     "L1, uniform": {"method": "l1"},
-    "L1, uniform, taught by outputs alone": {"method": "l1", **OUTPUTS_ALONE},
+    "L1, uniform, taught by features too": {"method": "l1", **BY_FEATURES},
     "L1, uniform, taught by labels alone": {"method": "l1", **LABELS_ALONE},
     "L1, uniform, reconstructed": {"method": "l1", "recovery.reconstruct": True},
     "L2, uniform": {"method": "l2"},
@@ -46,13 +46,18 @@ ROWS: dict[str, dict[str, Any]] = {
     "group L2, global": {"method": "group_norm"},
     "group L2, global, all groups": {"method": "group_norm", "channels.scope": "all"},
     "group L2, global, reconstructed": {"method": "group_norm", "recovery.reconstruct": True},
-    "group L2, global, taught by outputs alone": {"method": "group_norm", **OUTPUTS_ALONE},
+    "group L2, global, taught by features too": {"method": "group_norm", **BY_FEATURES},
+    "group L2, global, all groups, taught by features too": {
+        "method": "group_norm",
+        "channels.scope": "all",
+        **BY_FEATURES,
+    },
     "task-inspired": {"method": "task_inspired"},
     "task-inspired, flow alone": {"method": "task_inspired", "importance.task_weight": 0.0},
     "task-inspired, task loss": {"method": "task_inspired", "importance.allocation": "task_loss"},
     "gates, frozen weights": {},
     "gates, frozen weights, steering 0": {"loss_weights.steering": 0.0},
-    "gates, frozen weights, taught by outputs alone": OUTPUTS_ALONE,
+    "gates, frozen weights, taught by features too": BY_FEATURES,
     "gates, frozen weights, inside L1 widths": {**INSIDE, "gates.prior": "l1"},
     "gates, frozen weights, inside group L2 widths": {**INSIDE, "gates.prior": "group_norm"},
     "gates, joint": JOINT,
@@ -61,7 +66,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "gates, joint, steered by outputs": {**JOINT, "gates.steer_by": "outputs"},
     "gates, joint, shuffled targets": {**JOINT, "gates.targets": "shuffled"},
     "gates, joint, constant targets": {**JOINT, "gates.targets": "constant"},
-    "gates, joint, taught by outputs alone": {**JOINT, **OUTPUTS_ALONE},
+    "gates, joint, taught by features too": {**JOINT, **BY_FEATURES},
     "gates, joint, reconstructed": {**JOINT, "recovery.reconstruct": True},
     "gates, joint, K = 2": {**JOINT, "saliency.num_basis": 2},
     "gates, joint, K = 4": {**JOINT, "saliency.num_basis": 4},

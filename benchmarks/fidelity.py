@@ -41,7 +41,7 @@ MEASURED_ROWS = (
     "gates, joint",
     "gates, joint, steering 0",
     "L1, uniform",
-    "L1, uniform, taught by outputs alone",
+    "L1, uniform, taught by features too",
     "group L2, global",
     "random",
 )

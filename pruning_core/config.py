@@ -344,7 +344,7 @@ class PruningConfig(Settings):
     importance: ImportanceConfig = ImportanceConfig()
     recovery: RecoveryConfig = RecoveryConfig()
     fine_tuning: TrainingConfig = TrainingConfig(
-        epochs=10, learning_rate=0.05, distillation=DistillationConfig(weight=0.5, features=10.0)
+        epochs=10, learning_rate=0.05, distillation=DistillationConfig(weight=0.5)
     )
     precision: Precision = "auto"
     seed: int = 0
