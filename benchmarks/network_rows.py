@@ -21,7 +21,7 @@ from benchmarks.network_list import image_side
 from pruning_core.architectures import build_network
 from pruning_core.channels import ChannelSelection, find_channel_groups, remove_channels, slim_layout
 from pruning_core.config import ArchitectureConfig, ChannelsConfig, PruningConfig
-from pruning_core.export import export_network, rebuild_network
+from pruning_core.export import NetworkOrigin, export_network, rebuild_network
 from search.network_check import NetworkCheck, prove_network, randomise_constants
 
 NUM_CLASSES = 10
@@ -113,18 +113,20 @@ def check_export(name: str, network: nn.Module, images_NCHW: Tensor) -> tuple[di
         report = export_network(
             slim,
             Path(folder) / "network",
-            architecture=ArchitectureConfig(name=name).model_dump(mode="json"),
-            layout=slim_layout(network, graph, selection),
-            input_shape=shape,
-            class_names=[str(label) for label in range(NUM_CLASSES)],
-            normalisation={"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},
-            facts={},
+            NetworkOrigin(
+                architecture=ArchitectureConfig(name=name).model_dump(mode="json"),
+                layout=slim_layout(network, graph, selection),
+                input_shape=shape,
+                class_names=[str(label) for label in range(NUM_CLASSES)],
+                normalisation={"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},
+                facts={},
+            ),
             example_images=images_NCHW,
         )
         rebuilt = rebuild_network(report.folder)
     with torch.no_grad():
         difference = (rebuilt(images_NCHW) - slim(images_NCHW)).abs().max().item()
-    return report.relative_differences, difference
+    return {name: file.relative_difference for name, file in report.files.items()}, difference
 
 
 def _scope_row(check: NetworkCheck) -> ScopeRow:

@@ -62,27 +62,52 @@ def plan(spec: Spec, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def latency(
-    spec: Spec,
-    overrides: Overrides = None,
+def latency(  # noqa: PLR0913, PLR0917 - one argument per option
+    target: Annotated[
+        str, typer.Argument(metavar="SPEC|STUDY", help="A file is a spec; anything else names a study.")
+    ],
+    values: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE|TRIAL", help="Settings to change of a spec; trials of a study, or its front."
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(metavar="DEVICE", help="As torch spells it: cpu, cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(min=1, help="Threads of one forward pass on the CPU.")] = 1,
     batch_size: Annotated[int, typer.Option(min=1, help="Images of one forward pass.")] = 1,
-    repeats: Annotated[int, typer.Option(min=1, help="Forward passes whose median counts.")] = 30,
-    grid_points: Annotated[int, typer.Option(min=2, help="Widths tried along inputs and outputs.")] = 5,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="Forward passes that count: 30 of a layer, 100 of a network.")
+    ] = None,
+    grid_points: Annotated[
+        int | None, typer.Option(min=2, help="Of a spec: widths tried along inputs and outputs; 5.")
+    ] = None,
+    runtimes: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Of a study: which of onnxruntime and torch.")
+    ] = None,
+    warm_up: Annotated[
+        int | None, typer.Option(min=0, help="Of a study: passes before any that count; 10.")
+    ] = None,
+    storage: Storage = RESULTS,
+    as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Measure the table that latency budgets need."""
-    from pruning_core.latency.measuring import MeasuringSettings
-    from search.commands.latency import measure_latency
+    """Measure layers of a spec, or networks of a study.
 
-    settings = MeasuringSettings(
+    The table of a spec's layers is what latency budgets need; a study's networks are measured beside the dense one.
+    """
+    from search.commands.latency import LatencyRequest, measure
+
+    request = LatencyRequest(
+        target=target,
+        values=values or (),
         device=device,
-        num_threads=threads,
+        threads=threads,
         batch_size=batch_size,
         repeats=repeats,
         grid_points=grid_points,
+        runtimes=runtimes,
+        warm_up=warm_up,
     )
-    measure_latency(spec, overrides or [], settings)
+    measure(request, storage, as_json=as_json)
 
 
 @app.command()
@@ -159,21 +184,42 @@ def pick(  # noqa: PLR0913, PLR0917 - one option per limit
 
 
 @app.command()
-def export(
+def export(  # noqa: PLR0913, PLR0917 - one argument per option
     study: Study,
     trial: Annotated[str, typer.Argument(metavar="TRIAL", help="Number of a trial, or `picked`.")],
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to, instead of the study's exports folder.")
     ] = None,
+    formats: Annotated[
+        str, typer.Option(metavar="NAMES", help="Which of onnx, pt2 and safetensors.")
+    ] = "onnx,pt2,safetensors",
+    fold_batch_norm: Annotated[  # noqa: FBT002
+        bool, typer.Option("--fold-batch-norm", help="Make batch normalisations part of other layers.")
+    ] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Also in int8, with its accuracy.")] = False,  # noqa: FBT002
+    target_size: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Most bytes of a file: 1MB, 300KB. In int8 if nothing else fits."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an export in --out.")] = False,  # noqa: FBT002
     storage: Storage = RESULTS,
 ) -> None:
-    """Write a network as safetensors and ONNX.
+    """Write a network as ONNX, torch.export and weights.
 
-    Proved equal to torch, and scored on the test images.
+    Proved equal to what was recorded, and scored on the test images.
     """
-    from search.commands.export import export_trial
+    from search.commands.export import ExportRequest, export_trial
 
-    export_trial(study, storage, trial, out)
+    request = ExportRequest(
+        trial=trial,
+        out=out,
+        formats=formats,
+        fold_batch_norm=fold_batch_norm,
+        int8=int8,
+        target_size=target_size,
+        overwrite=overwrite,
+    )
+    export_trial(study, storage, request)
 
 
 @app.command()

@@ -61,6 +61,11 @@ class StudyFolder:
         return self.path / "mlflow.json"
 
     @property
+    def latencies_path(self) -> Path:
+        """Measured latencies of finished networks."""
+        return self.path / "latencies.json"
+
+    @property
     def failures_path(self) -> Path:
         """Tracebacks of failed work items."""
         return self.path / "failures.log"

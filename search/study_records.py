@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+from reports.latency_records import LatencyMeasurement
 from reports.records import StudyRecords, TrialRecord, TrialStatus
 from search.spec import SearchSpec, load_spec
 from search.study import AskedTrial, StudySnapshot, read_snapshot
 from search.study_folder import StudyFolder
+from search.study_latencies import read_latencies
 from search.trial_records import rung_scores
 
 __all__ = ["combine_records", "read_mlflow_runs", "read_study"]
@@ -33,6 +35,7 @@ def read_study(folder: StudyFolder) -> StudyRecords:
         _with_defaults(folder, snapshot),
         [*snapshot.records, *running],
         runs=read_mlflow_runs(folder),
+        latencies=read_latencies(folder),
     )
 
 
@@ -42,6 +45,7 @@ def combine_records(
     records: Iterable[TrialRecord],
     *,
     runs: Mapping[str, Any] | None = None,
+    latencies: Sequence[LatencyMeasurement] = (),
 ) -> StudyRecords:
     """Put records and what was noted about the study together.
 
@@ -50,6 +54,7 @@ def combine_records(
         attributes: created_at, version and machine.
         records: Finished ones in the order they finished.
         runs: Content of ``mlflow.json``, if there is one.
+        latencies: What was measured of finished networks.
     """
     records = tuple(records)
     runs = runs or {}
@@ -67,6 +72,7 @@ def combine_records(
         records=records,
         run_ids={int(number): run_id for number, run_id in runs.get("runs", {}).items()},
         run_url_base=runs.get("url_base"),
+        latencies=tuple(latencies),
     )
 
 

@@ -1,41 +1,25 @@
-"""``network.json``: everything beside the weights that rebuilds a network and feeds it."""
+"""``network.json``: everything beside the weights that rebuilds a network, and what is known of it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pruning_core.channels.layout import Layout
 from pruning_core.errors import InvalidCheckpointError
 
 DESCRIPTION_FILE = "network.json"
-FORMAT_VERSION = 1
-
-
-class Preprocessing(BaseModel):
-    """How pixels become input: ``(pixel / 255 - mean) / std`` per channel, in ``order``.
-
-    ``size``: (height, width) in pixels.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    size: tuple[int, int]
-    order: str = "NCHW"
-    formula: str = "(pixel / 255 - mean) / std"
+FORMAT_VERSION = 2
 
 
 class NetworkDescription(BaseModel):
     """An exported network without its weights.
 
-    ``architecture``: settings of the dense architecture. ``layout``: what each layer keeps of it. ``facts``: what
-    is known of the network (accuracies, costs, origin), for people.
+    ``architecture``: settings of the dense architecture. ``layout``: what each layer keeps of it. ``folded``: the
+    layer that each folded batch normalisation became a part of. ``facts``: what is known of the network (accuracies,
+    costs, origin), for people.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,34 +28,9 @@ class NetworkDescription(BaseModel):
     architecture: dict[str, Any]
     in_channels: int
     num_classes: int
-    class_names: tuple[str, ...]
-    preprocessing: Preprocessing
     layout: dict[str, dict[str, int | list[int]]]
+    folded: dict[str, str]
     facts: dict[str, Any]
-
-
-def describe_network(
-    *,
-    architecture: Mapping[str, Any],
-    layout: Layout,
-    input_shape: tuple[int, int, int],
-    class_names: tuple[str, ...],
-    normalisation: Mapping[str, Any],
-    facts: Mapping[str, Any],
-) -> NetworkDescription:
-    """Put the parts of a description together."""
-    in_channels, height, width = input_shape
-    return NetworkDescription(
-        architecture=dict(architecture),
-        in_channels=in_channels,
-        num_classes=len(class_names),
-        class_names=class_names,
-        preprocessing=Preprocessing(
-            mean=tuple(normalisation["mean"]), std=tuple(normalisation["std"]), size=(height, width)
-        ),
-        layout={layer: dict(entry) for layer, entry in layout.items()},
-        facts=dict(facts),
-    )
 
 
 def write_description(description: NetworkDescription, folder: Path) -> None:
@@ -88,7 +47,9 @@ def read_description(folder: Path) -> NetworkDescription:
     """
     path = folder / DESCRIPTION_FILE
     try:
-        description = NetworkDescription.model_validate_json(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        _check_version(path, text)
+        description = NetworkDescription.model_validate_json(text)
     except OSError as error:
         raise InvalidCheckpointError(
             f"an exported network must have {DESCRIPTION_FILE}, but {path} cannot be read ({error.strerror}); "
@@ -99,9 +60,16 @@ def read_description(folder: Path) -> NetworkDescription:
         raise InvalidCheckpointError(
             f"{path} must describe a network, but {'.'.join(map(str, first['loc'])) or 'it'} is wrong: {first['msg']}"
         ) from None
-    if description.format_version != FORMAT_VERSION:
-        raise InvalidCheckpointError(
-            f"{path} must be of format version {FORMAT_VERSION}, but is of {description.format_version}; export the "
-            "network again"
-        )
     return description
+
+
+def _check_version(path: Path, text: str) -> None:
+    """Say that another version is one, before its fields are found wrong."""
+    try:
+        version = json.loads(text)["format_version"]
+    except (ValueError, KeyError, TypeError):
+        return  # what is no description is told apart by its fields
+    if version != FORMAT_VERSION:
+        raise InvalidCheckpointError(
+            f"{path} must be of format version {FORMAT_VERSION}, but is of {version}; export the network again"
+        )

@@ -7,8 +7,7 @@ Shape suffixes used in this file:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from pruning_core.latency.layer_work import LayerCall, trace_calls
 from pruning_core.latency.table import LatencyGrid, LatencyTable
+from pruning_core.latency.turns import threads
 
 _WARM_UP = 5
 _SEED = 0
@@ -114,7 +114,7 @@ def _measure(module: nn.Module, input_shape: tuple[int, ...], settings: Measurin
     batch = _noise((settings.batch_size, *input_shape)).to(settings.device)
     wait = torch.cuda.synchronize if torch.device(settings.device).type == "cuda" else _no_wait
     seconds = []
-    with _threads(settings.num_threads):
+    with threads(settings.num_threads):
         for _ in range(_WARM_UP + settings.repeats):
             wait()
             started = time.perf_counter()
@@ -129,13 +129,3 @@ def _noise(shape: tuple[int, ...]) -> Tensor:
 
 
 def _no_wait() -> None: ...
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

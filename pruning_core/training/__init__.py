@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pruning_core.training.batch_norm import reestimate_batch_norm
 from pruning_core.training.classifier import TrainingHistory, make_optimiser, train_classifier
-from pruning_core.training.evaluation import Evaluation, eval_mode, evaluate
+from pruning_core.training.evaluation import Evaluation, eval_mode, evaluate, predict_classes
 from pruning_core.training.loss_watch import LossWatch
 from pruning_core.training.losses import (
     classification_loss,
@@ -25,6 +25,7 @@ __all__ = [
     "evaluate",
     "Evaluation",
     "eval_mode",
+    "predict_classes",
     "reestimate_batch_norm",
     "classification_loss",
     "distillation_loss",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from pruning_core.data import LabelledImages, Normalisation, iterate_batches, take
 from pruning_core.distributed.processes import ALONE, Processes
@@ -54,6 +54,16 @@ def evaluate(
             correct_and_loss[1] += F.cross_entropy(logits_NC.double(), batch.labels_N, reduction="sum")
     num_correct, total_loss = processes.sum(correct_and_loss).tolist()
     return Evaluation(num_images=len(images), num_correct=int(num_correct), loss=total_loss / len(images))
+
+
+@torch.no_grad()
+def predict_classes(
+    network: nn.Module, images: LabelledImages, normalisation: Normalisation, *, batch_size: int = 512
+) -> Tensor:
+    """Return the class that a network on the CPU predicts for each image, ``_N``; modes are as before afterwards."""
+    with eval_mode(network):
+        batches = iterate_batches(images, normalisation, batch_size=batch_size)
+        return torch.cat([network(batch.images_NCHW).argmax(1) for batch in batches])
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""``prunefront latency``: measure the table that budgets on latency look up, and say how far it can be trusted."""
+"""``prunefront latency``: of a spec the layers, of a study its networks."""
 
 from __future__ import annotations
 
@@ -6,119 +6,84 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import typer
-from rich.progress import Progress
-from torch import nn
+from pruning_core.errors import InvalidSettingsError
+from pruning_core.latency.measuring import MeasuringSettings
+from pruning_core.latency.turns import TurnSettings
+from search.commands.layer_latency import measure_latency
+from search.commands.network_latency import NetworkLatencyRequest, measure_networks
 
-from pruning_core.architectures import build_network, check_supported
-from pruning_core.budgets import NANOSECONDS_PER_MS
-from pruning_core.channels import ChannelSelection, find_channel_groups, latency_by_table, remove_channels
-from pruning_core.config import PruningConfig
-from pruning_core.data import DataSplits, load_data
-from pruning_core.latency.measuring import MeasuringSettings, measure_network, measure_table
-from pruning_core.latency.table import LatencyTable, write_latency_table
-from reports.formats import amount_of, counted, percent
-from search.plug_in_path import add_plug_in_path
-from search.spec import load_spec
-from search.text_tables import table_lines
-
-__all__ = ["TableError", "latency_lines", "measure_latency", "compare_with_networks"]
-
-TABLE_FILE = "latency.json"
+__all__ = ["LatencyRequest", "measure"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TableError:
-    """One network by the table (the sum over its layers) and measured end to end, in milliseconds."""
+class LatencyRequest:
+    """What the user typed; None: not typed. ``values``: settings to change of a spec, or trials of a study."""
 
-    name: str
-    table_ms: float
-    network_ms: float
+    target: str
+    values: Sequence[str] = ()
+    device: str = "cpu"
+    threads: int = 1
+    batch_size: int = 1
+    repeats: int | None = None
+    grid_points: int | None = None
+    runtimes: str | None = None
+    warm_up: int | None = None
+
+    @property
+    def is_of_spec(self) -> bool:
+        """A file, or what is written like one; names of studies have no slash, and hardly such an ending."""
+        return Path(self.target).is_file() or "/" in self.target or self.target.endswith((".yaml", ".yml"))
 
 
-def measure_latency(path: Path, overrides: Sequence[str], settings: MeasuringSettings) -> None:
-    """Measure the layers of a spec's network, write the table, and print how it compares with whole networks.
+def measure(request: LatencyRequest, storage: Path, *, as_json: bool) -> None:
+    """Measure what the target says.
 
     Raises:
-        PrunefrontError: The spec, the data or the network cannot be used, or the table cannot be written.
+        PrunefrontError: It cannot be read or measured, or an option is of no use for it.
     """
-    spec = load_spec(path, overrides)
-    add_plug_in_path(spec.plug_ins)
-    data = load_data(spec.run.dataset)
-    network = _build(spec.run, data)
-    with Progress(transient=True) as progress:
-        task = progress.add_task("layers", total=None)
-        table = measure_table(
-            network,
-            data.input_shape,
-            settings,
-            lambda done, total: progress.update(task, completed=done, total=total),
+    if request.is_of_spec:
+        _refuse(
+            "of networks, for a study",
+            {"--runtimes": request.runtimes, "--warm-up": request.warm_up},
+            request,
         )
-    written = spec.run.latency_table
-    target = path.parent / TABLE_FILE if written is None else Path(written)
-    write_latency_table(table, target)
-    lines = latency_lines(table, compare_with_networks(table, network, spec.run, data, settings), target)
-    if written is None:
-        lines.append(
-            f"Next: set run.latency_table to {TABLE_FILE} and budgets.latency_ms to a share or a time."
+        _refuse("of networks, for a study", {"--json": as_json or None}, request)
+        measure_latency(Path(request.target), request.values, _of_layers(request))
+        return
+    _refuse("of layers, for a spec", {"--grid-points": request.grid_points}, request)
+    if request.device != "cpu":
+        raise InvalidSettingsError(
+            f"networks of a study are measured on the cpu, but --device is {request.device!r}; leave it out"
         )
-    typer.echo("\n".join(lines))
+    measure_networks(request.target, storage, _of_networks(request), as_json=as_json)
 
 
-def compare_with_networks(
-    table: LatencyTable,
-    network: nn.Module,
-    config: PruningConfig,
-    data: DataSplits,
-    settings: MeasuringSettings,
-) -> list[TableError]:
-    """Compare the table with the dense network, and with one that keeps half of each group's channels."""
-    graph = find_channel_groups(network, data.input_shape, scope=config.channels.scope)
-    half = ChannelSelection(
-        kept={group.name: tuple(range((group.num_channels + 1) // 2)) for group in graph.groups}
+def _refuse(use: str, options: dict[str, object], request: LatencyRequest) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise InvalidSettingsError(f"{name} is {use}, which {request.target!r} is not; leave it out")
+
+
+def _of_layers(request: LatencyRequest) -> MeasuringSettings:
+    defaults = MeasuringSettings()
+    return MeasuringSettings(
+        device=request.device,
+        num_threads=request.threads,
+        batch_size=request.batch_size,
+        repeats=defaults.repeats if request.repeats is None else request.repeats,
+        grid_points=defaults.grid_points if request.grid_points is None else request.grid_points,
     )
-    return [
-        TableError(
-            name=name,
-            table_ms=latency_by_table(tested, data.input_shape, table, network) / NANOSECONDS_PER_MS,
-            network_ms=measure_network(tested, data.input_shape, settings),
-        )
-        for name, tested in (
-            ("all channels", network),
-            ("half of each group", remove_channels(network, graph, half)),
-        )
-    ]
 
 
-def latency_lines(table: LatencyTable, found: Sequence[TableError], path: Path) -> list[str]:
-    """Write what was measured as lines; the share of the dense network is what a budget of that form limits."""
-    first = found[0]
-    rows = [
-        (
-            one.name,
-            amount_of("latency_ms", one.table_ms),
-            amount_of("latency_ms", one.network_ms),
-            percent(one.table_ms / one.network_ms - 1),
-            percent(one.table_ms / first.table_ms),
-            percent(one.network_ms / first.network_ms),
-        )
-        for one in found
-    ]
-    header = ("network", "sum of layers", "end to end", "table error", "share by table", "share end to end")
-    return [
-        f"{path}: {counted(len(table.layers), 'layer shape')} on {table.device}, batches of {table.batch_size}, "
-        f"{counted(table.num_threads, 'thread')}, median of {table.repeats}",
-        "",
-        *table_lines(header, rows),
-        "",
-        "The sum counts convolutions, linear layers, batch normalisations and PReLUs; activations, additions",
-        "and pooling are in the end-to-end time alone.",
-    ]
-
-
-def _build(config: PruningConfig, data: DataSplits) -> nn.Module:
-    check_supported(config.architecture)
-    network: nn.Module = build_network(
-        config.architecture, num_classes=data.num_classes, in_channels=data.in_channels, load_weights=False
+def _of_networks(request: LatencyRequest) -> NetworkLatencyRequest:
+    defaults, plain = TurnSettings(), NetworkLatencyRequest()
+    return NetworkLatencyRequest(
+        trials=request.values,
+        runtimes=plain.runtimes if request.runtimes is None else request.runtimes,
+        settings=TurnSettings(
+            num_threads=request.threads,
+            batch_size=request.batch_size,
+            warm_up=defaults.warm_up if request.warm_up is None else request.warm_up,
+            passes=defaults.passes if request.repeats is None else request.repeats,
+        ),
     )
-    return network.eval()

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pruning_core.channels import remove_channels
-from pruning_core.export import EXPORTERS
+from pruning_core.export import EXPORTERS, LOADING_LINES
 from tests.pruning_core_tests.channel_networks import graph_of, images, network_named, random_selection
 
 
@@ -34,3 +34,8 @@ def test_an_exporter_writes_the_one_file_it_names_checks_it_and_keeps_silent(
     assert capfd.readouterr() == ("", "")
     assert all(torch.equal(values, state[key]) for key, values in network.state_dict().items())
     assert not network.training
+
+
+def test_who_gets_a_file_is_told_in_five_lines_how_to_load_it() -> None:
+    assert LOADING_LINES.keys() == {*EXPORTERS, "int8"}
+    assert all(len(lines.splitlines()) <= 5 for lines in LOADING_LINES.values())

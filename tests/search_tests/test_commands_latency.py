@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from pruning_core.latency.table import read_latency_table
 from search.cli import app
-from search.commands.latency import TableError, latency_lines
+from search.commands.layer_latency import TableError, latency_lines
 from tests.pruning_core_tests.latency_tables import made_up_table
 from tests.search_tests.stored_studies import write_spec
 
