@@ -21,6 +21,7 @@ class GalleryColumn:
     """A slim network: its trial, and what stands below that."""
 
     number: int
+    method: str
     share: str
     similarity: str
     same_class: str
@@ -75,12 +76,14 @@ def gallery_view(front: StudyFront) -> GalleryView | None:
     if gallery is None:
         return None
     shares = {record.number: scores_of(record).macs_share for record in front.ranked}
+    methods = {record.number: record.method.replace("_", " ") for record in front.ranked}
     return GalleryView(
         intro=_intro(gallery),
         note=gallery.note,
         columns=tuple(
             GalleryColumn(
                 number=network.number,
+                method=methods.get(network.number, ""),
                 share=percent(shares[network.number], 0) if network.number in shares else "",
                 similarity=percent(network.similarity, 0),
                 same_class=percent(network.same_class, 0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reports.formats import counted
 from reports.fronts import StudyFront, find_front, scores_of
 from reports.plots.theme import thin_out
 from reports.records import StudyRecords, TrialRecord, TrialStatus
@@ -69,4 +70,8 @@ def _explainable(record: TrialRecord, explainer: TrialRecord) -> bool:
 
 def _note(front: StudyFront, shown: tuple[TrialRecord, ...]) -> str:
     left_out = len(front.points) - len(shown)
-    return f"{left_out} further networks of the front are not shown." if left_out else ""
+    if not left_out:
+        return ""
+    return (
+        f"{counted(left_out, 'further network')} of the front {'is' if left_out == 1 else 'are'} not shown."
+    )

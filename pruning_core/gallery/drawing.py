@@ -107,7 +107,7 @@ def draw_slim(
     similarity = [
         explanation_similarity(selector.to_rbf(came_NKP), selector.to_rbf(wanted_NKP), (height, width))
         for came_NKP, wanted_NKP in zip(
-            said.raw_NKP.split(_BATCH_SIZE), dense.raw_NKP.split(_BATCH_SIZE), strict=True
+            torch.split(said.raw_NKP, _BATCH_SIZE), torch.split(dense.raw_NKP, _BATCH_SIZE), strict=True
         )
     ]
     return SlimGallery(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -15,14 +16,14 @@ __all__ = ["FIGURE_KINDS", "figure_files"]
 
 FIGURE_KINDS = ("svg", "png")
 _PIXELS_PER_INCH = 180
-_STYLE = {"font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "prunefront"}
+_STYLE: Any = {"font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "prunefront"}
 
 
 def figure_files(
     front: StudyFront, figures: Mapping[str, StillFigure] = FIGURES
 ) -> Iterator[tuple[str, bytes]]:
     """Draw the figures that the study has something for: file names with contents, SVG (text as text) and PNG."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(rc=dict(_STYLE)):
         for name, draw in figures.items():
             figure = draw(front)
             if figure is not None:

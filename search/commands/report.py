@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import optuna
 import typer
 from rich.console import Console
 
@@ -34,6 +35,7 @@ def write_study_report(study: str, storage: Path, *, with_gallery: bool = True) 
     Raises:
         PrunefrontError: There is no such study, or its folder cannot be written.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder = open_study(study, storage)
     files = publish_report(read_study(folder), folder, with_gallery=with_gallery)
     typer.echo("\n".join(str(path) for path in [files.page, *files.tables, *files.figures]))

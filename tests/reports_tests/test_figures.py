@@ -1,6 +1,7 @@
 import io
 import xml.etree.ElementTree as ET
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
@@ -36,7 +37,7 @@ def test_a_figure_of_the_front_has_its_points_where_they_are() -> None:
     figure = FIGURES["accuracy_macs"](find_front(study))
     assert figure is not None
     (axes,) = figure.axes
-    places = {collection.get_label(): collection.get_offsets().tolist() for collection in axes.collections}
+    places = {one.get_label(): np.asarray(one.get_offsets()).tolist() for one in axes.collections}
     assert places["front"] == [[500_000, 0.9]]
     assert places["dominated networks"] == [[600_000, 0.8]]
     assert places["dense network"] == [[1_000_000, 0.95]]

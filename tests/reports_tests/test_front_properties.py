@@ -90,7 +90,8 @@ def test_the_front_is_what_nothing_dominates(rows: Rows) -> None:
 @MANY
 @given(any_rows())
 def test_ranks_peel_front_after_front(rows: Rows) -> None:
-    left, wanted = dict(enumerate(rows)), {}
+    left = dict(enumerate(rows))
+    wanted: dict[int, int] = {}
     for rank in range(1, len(rows) + 1):
         peeled = [i for i, row in left.items() if not any(dominates(other, row) for other in left.values())]
         wanted |= dict.fromkeys(peeled, rank)
