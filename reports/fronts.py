@@ -92,17 +92,27 @@ def normalised_losses(records: Sequence[TrialRecord], objectives: Objectives) ->
 
 
 def non_dominated(values: NDArray[np.float64], directions: Sequence[Direction]) -> NDArray[np.bool_]:
-    """Tell which rows no other row is at least as good as everywhere and better somewhere; equal rows all stay."""
+    """Tell which rows no other row is at least as good as everywhere and better somewhere; equal rows all stay.
+
+    Raises:
+        ValueError: A value is NaN, which is neither better nor worse than any other.
+    """
     if len(values) == 0:
         return np.zeros(0, dtype=np.bool_)
+    _refuse_nan(values)
     maximise = [direction is Direction.MAXIMIZE for direction in directions]
     return np.asarray(moocore.is_nondominated(values, maximise=maximise, keep_weakly=True), dtype=np.bool_)
 
 
 def ranks(values: NDArray[np.float64], directions: Sequence[Direction]) -> NDArray[np.int64]:
-    """Return each row's rank [Deb2002]: 1 for the front, 2 for the front of the rest, and so on."""
+    """Return each row's rank [Deb2002]: 1 for the front, 2 for the front of the rest, and so on.
+
+    Raises:
+        ValueError: A value is NaN.
+    """
     if len(values) == 0:
         return np.zeros(0, dtype=np.int64)
+    _refuse_nan(values)
     maximise = [direction is Direction.MAXIMIZE for direction in directions]
     if len(maximise) == 1:  # moocore 0.3.2 ranks a single objective wrongly
         losses = -values[:, 0] if maximise[0] else values[:, 0]
@@ -162,6 +172,12 @@ def hypervolume_history(study: StudyRecords) -> tuple[tuple[float, float], ...]:
             best = volume
             history.append((max(0.0, (record.finished_at or 0.0) - study.created_at), volume))
     return tuple(history)
+
+
+def _refuse_nan(values: NDArray[np.float64]) -> None:
+    is_nan = np.isnan(values).any(axis=1)
+    if is_nan.any():
+        raise ValueError(f"objective values must be numbers, but row {int(is_nan.argmax())} has NaN")
 
 
 def _volume(losses: NDArray[np.float64]) -> float:

@@ -1,10 +1,8 @@
-"""The report of a study: one HTML file that works offline, and two tables beside it."""
+"""The report of a study: one HTML file that works offline, with tables and still figures beside it."""
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,13 +12,16 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from reports.figures import FIGURES
+from reports.figures.writing import FIGURE_KINDS, figure_files
+from reports.files import write_atomically
 from reports.formats import amount, duration, percent, points, slim_accuracy
 from reports.fronts import StudyFront, find_front
 from reports.page_content import page_content
 from reports.plots import PLOTS, Drawing, Plot
 from reports.plots.theme import DARK
 from reports.records import StudyRecords
-from reports.tables import front_table, trials_table
+from reports.tables import front_table, table_files, trials_table
 
 __all__ = ["ReportFiles", "render_page", "write_report"]
 
@@ -29,11 +30,11 @@ _SHARED_FIELDS = ("text", "customdata")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportFiles:
-    """Where the parts of a report were written."""
+    """Where the parts of a report were written. ``figures``: SVG and PNG, in a folder of their own."""
 
     page: Path
-    front_csv: Path
-    trials_csv: Path
+    tables: tuple[Path, ...]
+    figures: tuple[Path, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,22 +48,33 @@ class _PagePlot:
 
 
 def write_report(study: StudyRecords, folder: Path) -> ReportFiles:
-    """Write ``report.html``, ``front.csv`` and ``trials.csv``.
+    """Write ``report.html``, the tables ``front`` and ``trials`` as CSV and Parquet, and ``figures/``.
 
-    Each file appears complete or not at all, so a reader never sees half of one.
+    Each file appears complete or not at all, so a reader never sees half of one. Figures that a study has nothing to
+    show in any more are removed.
 
     Raises:
         OSError: The folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     front = find_front(study)
-    files = ReportFiles(
-        page=folder / "report.html", front_csv=folder / "front.csv", trials_csv=folder / "trials.csv"
+    tables = tuple(
+        write_atomically(folder / name, content)
+        for stem, table in (("front", front_table(front)), ("trials", trials_table(study)))
+        for name, content in table_files(stem, table)
     )
-    _write_atomically(files.front_csv, front_table(front).to_csv(index=False))
-    _write_atomically(files.trials_csv, trials_table(study).to_csv(index=False))
-    _write_atomically(files.page, render_page(front))
-    return files
+    figures = _write_figures(front, folder / "figures")
+    page = write_atomically(folder / "report.html", render_page(front).encode())
+    return ReportFiles(page=page, tables=tables, figures=figures)
+
+
+def _write_figures(front: StudyFront, folder: Path) -> tuple[Path, ...]:
+    folder.mkdir(exist_ok=True)
+    written = tuple(write_atomically(folder / name, content) for name, content in figure_files(front))
+    known = {f"{name}.{kind}" for name in FIGURES for kind in FIGURE_KINDS}
+    for name in known - {path.name for path in written}:
+        (folder / name).unlink(missing_ok=True)
+    return written
 
 
 def render_page(study: StudyRecords | StudyFront) -> str:
@@ -137,15 +149,3 @@ def _as_script_data(text: str) -> Markup:
 
 def _package_text(name: str) -> Markup:
     return Markup(resources.files("reports").joinpath(name).read_text(encoding="utf-8"))  # noqa: S704 (our own file)
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -9,6 +9,7 @@ from reports.dense import dense_networks
 from reports.formats import accuracy_text, clock_time, counted, duration, points
 from reports.fronts import StudyFront, hypervolume, scores_of
 from reports.objectives import OBJECTIVES
+from reports.page_gallery import GalleryView, gallery_view
 from reports.page_rows import DenseRow, PageRow, PageSuggestion, ShownColumns, page_rows, page_suggestions
 from reports.page_text import GLOSSARY, SECTIONS, next_commands
 from reports.plots.theme import thin_out
@@ -59,6 +60,7 @@ class PageContent:
     num_columns: int
     dense_networks: tuple[DenseRow, ...]
     rows: tuple[PageRow, ...]
+    gallery: GalleryView | None
     num_trials: str
     status_counts: tuple[StatusCount, ...]
     stage_totals: tuple[StageTotal, ...]
@@ -83,9 +85,7 @@ def page_content(front: StudyFront) -> PageContent:
     common = common_settings(study.records)
     return PageContent(
         study=study,
-        sections=tuple(
-            pair for pair in SECTIONS if front.points or pair[0] not in ("front", "networks", "search")
-        ),
+        sections=_sections(front),
         chips=_chips(study),
         headline=headline(front),
         lead=_lead(front),
@@ -93,11 +93,14 @@ def page_content(front: StudyFront) -> PageContent:
         suggestions=page_suggestions(front),
         objective_names=_join_words([OBJECTIVES[name].label for name in study.objectives]),
         num_images=f"{max((scores_of(record).num_images for record in front.points), default=0):,}",
-        table_note=f"{left_out:,} networks between these are in front.csv only." if left_out else "",
+        table_note=f"{left_out:,} networks between these are in the table front.csv only."
+        if left_out
+        else "",
         shows=shows,
         num_columns=shows.num_columns,
         dense_networks=tuple(DenseRow.of(dense) for dense in dense_networks(study)),
         rows=rows,
+        gallery=gallery_view(front),
         num_trials=counted(len(study.records), "trial"),
         status_counts=status_counts(study),
         stage_totals=stage_totals(study),
@@ -118,6 +121,13 @@ def page_content(front: StudyFront) -> PageContent:
         commands=next_commands(front),
         written=clock_time(study.updated_at),
     )
+
+
+def _sections(front: StudyFront) -> tuple[tuple[str, str], ...]:
+    missing = set() if front.points else {"front", "networks", "search"}
+    if not front.points or not (front.study.gallery or front.study.no_gallery):
+        missing.add("explanations")
+    return tuple(pair for pair in SECTIONS if pair[0] not in missing)
 
 
 def _chips(study: StudyRecords) -> tuple[tuple[str, str], ...]:

@@ -14,6 +14,7 @@ __all__ = ["GLOSSARY", "SECTIONS", "export_command", "next_commands"]
 SECTIONS = (
     ("front", "Front"),
     ("networks", "Networks"),
+    ("explanations", "Explanations"),
     ("search", "Search"),
     ("run", "What was run"),
     ("settings", "Settings"),
@@ -52,6 +53,12 @@ GLOSSARY = (
         "Explanations",
         "Where in an image the network finds its answer, as a saliency mask. The similarity is how much the masks of "
         "the dense and the slim network overlap, 100% being the same.",
+    ),
+    (
+        "Detectors",
+        "Channels of the dense network whose response rises for a class and depends on it: each detects at most three "
+        "classes. A class that has lost its detectors in a group must be told by other layers; fine-tuning may have "
+        "taught channels that are left.",
     ),
     (
         "Front",

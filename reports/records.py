@@ -15,6 +15,7 @@ from typing import Annotated, Self
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from reports.latency_records import LatencyMeasurement
+from reports.gallery import ExplanationGallery
 from reports.objectives import OBJECTIVES, Direction
 from reports.scores import NetworkScores, PlainRecord, RungScores, TestScores
 
@@ -153,9 +154,9 @@ class StudyRecords(PlainRecord):
 
     ``constraints``: as written in the specification. ``version``: of prunefront. ``hypervolume_history``: pairs
     of seconds since ``created_at`` and hypervolume; empty means "compute it". ``run_ids``: MLflow run by trial
-    number; ``run_url_base``: what a run id is appended to. ``hyperparameter_importances``: share of the
-    variance each varied field explains, by objective. ``latencies``: of finished networks, measured afterwards,
-    oldest first.
+    number; ``run_url_base``: what a run id is appended to. ``hyperparameter_importances``: by objective, how much each
+    varied field decides, relative to the others (they sum to 1). ``latencies``: of finished networks, measured
+    afterwards, oldest first. ``gallery``: explanations of images; ``no_gallery``: why there is none.
     """
 
     study: str
@@ -171,6 +172,8 @@ class StudyRecords(PlainRecord):
     run_url_base: str | None = None
     hyperparameter_importances: dict[str, dict[str, float]] = Field(default_factory=dict)
     latencies: tuple[LatencyMeasurement, ...] = ()
+    gallery: ExplanationGallery | None = None
+    no_gallery: str = ""
 
     @field_validator("objectives")
     @classmethod

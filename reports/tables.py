@@ -1,8 +1,9 @@
-"""Tables of a study as data frames, for CSV."""
+"""Tables of a study as data frames, for CSV and Parquet."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import io
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
 import pandas as pd
@@ -11,7 +12,7 @@ from reports.front_rows import FrontRow, front_rows
 from reports.fronts import StudyFront, front_ranks
 from reports.records import Scalar, StudyRecords, TrialRecord, to_metrics
 
-__all__ = ["FrontRow", "front_rows", "front_table", "trials_table"]
+__all__ = ["FrontRow", "front_rows", "front_table", "table_files", "trials_table"]
 
 _FIRST_COLUMNS = ("number", "method", "accuracy", "macs", "params")  # all that an empty table says
 
@@ -28,6 +29,19 @@ def trials_table(study: StudyRecords) -> pd.DataFrame:
         _trial_row(record, ranks.get(record.number), study.run_url(record.number))
         for record in sorted(study.records, key=lambda record: record.number)
     )
+
+
+def table_files(stem: str, table: pd.DataFrame) -> Iterator[tuple[str, bytes]]:
+    """Return a table as ``stem.csv`` and ``stem.parquet``.
+
+    Parquet has one type per column: one that holds numbers and texts at once, such as a setting that may be a number or
+    a name, is text there.
+    """
+    yield f"{stem}.csv", table.to_csv(index=False).encode()
+    typed = table.apply(lambda column: column.astype("string") if column.dtype == object else column)
+    buffer = io.BytesIO()
+    typed.to_parquet(buffer, index=False)
+    yield f"{stem}.parquet", buffer.getvalue()
 
 
 def _flat_row(row: FrontRow) -> dict[str, Scalar]:

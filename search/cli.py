@@ -136,11 +136,17 @@ def status(study: Study, storage: Storage = RESULTS, as_json: Json = False) -> N
 
 
 @app.command()
-def report(study: Study, storage: Storage = RESULTS) -> None:
-    """Write an offline HTML page and tables."""
+def report(
+    study: Study,
+    gallery: Annotated[  # noqa: FBT002 - an option
+        bool, typer.Option("--gallery/--no-gallery", help="Show what networks of the front look at.")
+    ] = True,
+    storage: Storage = RESULTS,
+) -> None:
+    """Write an offline HTML page, tables and figures."""
     from search.commands.report import write_study_report
 
-    write_study_report(study, storage)
+    write_study_report(study, storage, with_gallery=gallery)
 
 
 @app.command()

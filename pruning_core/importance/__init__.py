@@ -6,9 +6,12 @@ from pruning_core.importance.attribution import AttributionImportance
 from pruning_core.importance.class_coverage import (
     ClassCoverage,
     ClassProfile,
+    DetectorCounts,
+    count_detectors,
     coverage_facts,
     report_class_coverage,
 )
+from pruning_core.importance.class_profiles import measure_class_profiles
 from pruning_core.importance.flow_edges import FlowEdges
 from pruning_core.importance.flows import FLOWS
 from pruning_core.importance.group_norms import GroupNormImportance, LampImportance
@@ -49,11 +52,14 @@ __all__ = [
     "TASK_RELEVANCES",
     "ClassCoverage",
     "ClassProfile",
+    "DetectorCounts",
     "FilterImportance",
     "FlowEdges",
     "ImportanceContext",
     "Rating",
+    "count_detectors",
     "coverage_facts",
+    "measure_class_profiles",
     "measure_sensitivities",
     "rate_channels",
     "report_class_coverage",

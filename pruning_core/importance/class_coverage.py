@@ -59,6 +59,20 @@ class ClassProfile:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DetectorCounts:
+    """How many channels detect each class: ``dense`` of all, ``kept`` of those that stay."""
+
+    dense: tuple[int, ...]
+    kept: tuple[int, ...]
+
+    @property
+    def lost(self) -> tuple[int, ...]:
+        """Classes (indices) that had detectors and have none left."""
+        pairs = enumerate(zip(self.dense, self.kept, strict=True))
+        return tuple(label for label, (before, after) in pairs if before and not after)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ClassCoverage:
     """Classes (indices) that had detectors in the dense network and have none left: per group, and in all groups."""
 
@@ -105,20 +119,30 @@ class ClassSums:
         return ClassProfile(mean_CK=mean_KC.T.contiguous(), share_CK=share_KC.T.contiguous())
 
 
-def report_class_coverage(profiles: Mapping[str, ClassProfile], selection: ChannelSelection) -> ClassCoverage:
-    """Tell which classes lose all their detectors when only the selected channels stay."""
-    num_classes = next(iter(profiles.values())).mean_CK.shape[1]
-    before_K = torch.zeros(num_classes, dtype=torch.bool)
-    after_K = torch.zeros(num_classes, dtype=torch.bool)
-    lost_by_group: dict[str, tuple[int, ...]] = {}
+def count_detectors(
+    profiles: Mapping[str, ClassProfile], selection: ChannelSelection
+) -> dict[str, DetectorCounts]:
+    """Count by group how many channels detect each class, of all and of those that are kept."""
+    counts: dict[str, DetectorCounts] = {}
     for group, profile in profiles.items():
         detectors_CK = profile.detectors()
-        group_before_K = detectors_CK.any(dim=0)
-        group_after_K = detectors_CK[list(selection.kept[group])].any(dim=0)
-        lost_by_group[group] = _indices(group_before_K & ~group_after_K)
-        before_K |= group_before_K
-        after_K |= group_after_K
-    return ClassCoverage(lost_by_group=lost_by_group, lost_everywhere=_indices(before_K & ~after_K))
+        counts[group] = DetectorCounts(
+            dense=tuple(detectors_CK.sum(dim=0).tolist()),
+            kept=tuple(detectors_CK[list(selection.kept[group])].sum(dim=0).tolist()),
+        )
+    return counts
+
+
+def report_class_coverage(profiles: Mapping[str, ClassProfile], selection: ChannelSelection) -> ClassCoverage:
+    """Tell which classes lose all their detectors when only the selected channels stay."""
+    counts = count_detectors(profiles, selection)
+    overall = DetectorCounts(
+        dense=tuple(map(sum, zip(*(one.dense for one in counts.values()), strict=True))),
+        kept=tuple(map(sum, zip(*(one.kept for one in counts.values()), strict=True))),
+    )
+    return ClassCoverage(
+        lost_by_group={group: one.lost for group, one in counts.items()}, lost_everywhere=overall.lost
+    )
 
 
 def coverage_facts(
@@ -151,7 +175,3 @@ def coverage_facts(
             for label in coverage.lost_everywhere
         ],
     }
-
-
-def _indices(flags_K: Tensor) -> tuple[int, ...]:
-    return tuple(torch.nonzero(flags_K).flatten().tolist())

@@ -6,6 +6,7 @@ from pruning_core.saliency.explanations import (
     Explanation,
     dense_explanations,
     explain,
+    explain_set,
     explanation_distance,
     explanation_similarity,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "build_selector",
     "dense_explanations",
     "explain",
+    "explain_set",
     "explanation_distance",
     "explanation_similarity",
     "find_taps",

@@ -42,9 +42,9 @@ class Explanation:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ExplainedImages:
-    """What the dense network says of an image set, in its order, on the CPU.
+    """What a network says of an image set, in its order, on the CPU.
 
-    ``raw_NKP``: explanations; ``classes_N``: the predicted classes they are for; ``logits_NC``: outputs.
+    ``raw_NKP``: explanations; ``classes_N``: the classes they are for; ``logits_NC``: outputs.
     """
 
     raw_NKP: Tensor
@@ -88,7 +88,6 @@ def explain(
     )
 
 
-@torch.no_grad()
 def dense_explanations(
     dense: nn.Module,
     selector: SaliencySelector,
@@ -99,14 +98,43 @@ def dense_explanations(
     batch_size: int = 256,
 ) -> ExplainedImages:
     """Explain every image of a set once, each for the class that the dense network predicts."""
-    dense, explainer = frozen_copy(dense, device), _frozen_selector(selector, device)
-    batches = iterate_batches(images, normalisation, batch_size=batch_size, device=device)
+    return explain_set(dense, selector, images, normalisation, device=device, batch_size=batch_size)
+
+
+@torch.no_grad()
+def explain_set(
+    network: nn.Module,
+    selector: SaliencySelector,
+    images: LabelledImages,
+    normalisation: Normalisation,
+    *,
+    classes_N: Tensor | None = None,
+    see_map: Callable[[str, Tensor], Tensor] | None = None,
+    device: str = "cpu",
+    batch_size: int = 256,
+) -> ExplainedImages:
+    """Explain every image of a set once; nothing given is changed.
+
+    Args:
+        network: The module whose taps are read.
+        selector: Its explainer.
+        images: Explained in their order.
+        normalisation: Of the data set.
+        classes_N: The class to explain, per image; by default the class that the network predicts.
+        see_map: As in ``explain``.
+        device: Where the network runs.
+        batch_size: Images at a time.
+    """
+    network, explainer = frozen_copy(network, device), _frozen_selector(selector, device)
     answers = []
-    for batch in batches:
-        explained = explain(dense, explainer, batch.images_NCHW)
+    for batch in iterate_batches(images, normalisation, batch_size=batch_size, device=device):
+        asked_N = None if classes_N is None else classes_N[batch.indices_N].to(device)
+        explained = explain(network, explainer, batch.images_NCHW, asked_N, see_map=see_map)
         answers.append((explained.logits_NC.cpu(), explained.raw_NKP.cpu()))
     logits_NC, raw_NKP = (torch.cat(parts) for parts in zip(*answers, strict=True))
-    return ExplainedImages(raw_NKP=raw_NKP, classes_N=logits_NC.argmax(dim=1), logits_NC=logits_NC)
+    if classes_N is None:
+        classes_N = logits_NC.argmax(dim=1)
+    return ExplainedImages(raw_NKP=raw_NKP, classes_N=classes_N, logits_NC=logits_NC)
 
 
 def explanation_distance(

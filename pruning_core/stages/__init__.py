@@ -6,6 +6,7 @@ from pruning_core.stage_keys import RunPlan, StageNode, fields_read_by, plan_run
 from pruning_core.stages.artifact_store import Artifact, ArtifactStore
 from pruning_core.stages.assembly import StageOutcome
 from pruning_core.stages.explanation_fidelity import fidelity_of_run, study_dense_of_run
+from pruning_core.stages.explanation_gallery import RunGallery, find_gallery, gallery_of_run
 from pruning_core.stages.finished_run import (
     evaluate_on_test,
     load_dense_network,
@@ -20,6 +21,7 @@ __all__ = [
     "Artifact",
     "ArtifactStore",
     "Preflight",
+    "RunGallery",
     "RunPlan",
     "RunResult",
     "StageNode",
@@ -27,6 +29,8 @@ __all__ = [
     "evaluate_on_test",
     "fidelity_of_run",
     "fields_read_by",
+    "find_gallery",
+    "gallery_of_run",
     "load_dense_network",
     "load_slim_network",
     "plan_run",

@@ -28,7 +28,7 @@ _EDGE = "edge_{}/"  # layer, output, share
 
 def build_importance(context: StageContext) -> Artifact:
     """Rate the channels by training images."""
-    rating = rate_channels(IMPORTANCES[_scoring(context)], _subject(context))
+    rating = rate_channels(IMPORTANCES[_scoring(context)], importance_subject(context))
     tensors = {_SCORE + group: score_C for group, score_C in rating.scores.items()}
     for group, profile in rating.profiles.items():
         tensors[_MEAN + group] = profile.mean_CK
@@ -46,7 +46,7 @@ def build_sensitivity(context: StageContext) -> Artifact:
 
     Methods without the stage ``importance`` score their filters here again, which costs them next to nothing.
     """
-    subject = _subject(context)
+    subject = importance_subject(context)
     if context.has_stage("importance"):
         scores: Mapping[str, Tensor] = load_rating(context).scores
     else:
@@ -98,7 +98,8 @@ def _scoring(context: StageContext) -> MethodName:
     return scoring
 
 
-def _subject(context: StageContext) -> ImportanceContext:
+def importance_subject(context: StageContext) -> ImportanceContext:
+    """Return the dense network of a run with what importances are measured by."""
     dense = load_dense(context)
     return ImportanceContext(
         network=dense,

@@ -1,6 +1,7 @@
 """Plots of a study, one per file: plain data (``*_info``) first, then the figure drawn from it."""
 
 from reports.plots.accuracies import draw_accuracies
+from reports.plots.class_drift import draw_class_drift
 from reports.plots.drawing import Drawing, Plot
 from reports.plots.front_pairs import draw_accuracy_macs, draw_accuracy_params, draw_macs_params
 from reports.plots.front_space import draw_front_space
@@ -9,6 +10,7 @@ from reports.plots.importances import draw_importances
 from reports.plots.kept_widths import draw_kept_widths
 from reports.plots.latencies import draw_latencies
 from reports.plots.parallel import draw_parallel
+from reports.plots.slices import draw_slices
 from reports.plots.stage_times import draw_stage_times
 from reports.plots.step_prices import draw_step_prices
 
@@ -55,7 +57,8 @@ PLOTS: dict[str, Plot] = {
     ),
     "latencies": Plot(
         title="Measured latency",
-        reading="Fewer FLOPs need not be faster: what counts is where the time goes on the target.",
+        reading="Fewer FLOPs need not be faster: what counts is where the time goes on the target. Networks that are "
+        "slower than a larger one stand out.",
         draw=draw_latencies,
     ),
     "hypervolume": Plot(
@@ -72,8 +75,21 @@ PLOTS: dict[str, Plot] = {
     ),
     "importances": Plot(
         title="What mattered",
-        reading="How much of the variation of each objective is explained by each setting that varied.",
+        reading="How much each setting that varied decides whether a network is among the best tenth in an objective "
+        "(PED-ANOVA): how far the values of the best lie from those of all. The bars of an objective add up to 100%.",
         draw=draw_importances,
+    ),
+    "slices": Plot(
+        title="Each objective against each setting",
+        reading="One dot per network. Where dots form a slope or a band, the setting matters; networks of the same "
+        "choice lie beside each other.",
+        draw=draw_slices,
+    ),
+    "class_drift": Plot(
+        title="Explanations by class",
+        reading="How much the explanations of a class's images overlap those of the dense network, on average. A pale "
+        "column is a class for which pruning made networks look elsewhere.",
+        draw=draw_class_drift,
     ),
     "stage_times": Plot(
         title="Time of each trial",

@@ -15,7 +15,6 @@ from reports.objectives import OBJECTIVES, Direction
 from reports.plots.drawing import Drawing
 from reports.plots.theme import ACCENT, DENSE, MUTED, describe_settings, new_figure, thin_out
 from reports.records import TrialRecord
-from reports.scores import NetworkScores
 
 __all__ = [
     "FrontPairInfo",
@@ -24,6 +23,7 @@ __all__ = [
     "draw_accuracy_params",
     "draw_macs_params",
     "front_pair_info",
+    "point_label",
 ]
 
 _HEADROOM = 0.35  # of the front's range, left below it before points are cut off
@@ -153,12 +153,14 @@ def _point(front: StudyFront, record: TrialRecord, x_name: str, y_name: str) -> 
         y=getattr(scores, y_name),
         error_up=interval.high - scores.accuracy if has_errors else 0.0,
         error_down=scores.accuracy - interval.low if has_errors else 0.0,
-        label=_label(record, scores),
+        label=point_label(record),
         url=front.study.run_url(record.number),
     )
 
 
-def _label(record: TrialRecord, scores: NetworkScores) -> str:
+def point_label(record: TrialRecord) -> str:
+    """Return what hovering over a network shows: its scores and its settings."""
+    scores = scores_of(record)
     interval = wilson_interval(scores.num_correct_fine_tuned, scores.num_images)
     return (
         f"<b>Trial {record.number}</b><br>accuracy {slim_accuracy(scores)}"

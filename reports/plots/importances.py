@@ -13,7 +13,7 @@ __all__ = ["draw_importances", "importances_info"]
 
 
 def importances_info(front: StudyFront) -> dict[str, dict[str, float]] | None:
-    """Return the share of variance per objective and varied field, fields by falling total; None if not estimated."""
+    """Return the importance by objective and varied field, fields by falling total; None if not estimated."""
     table = {name: row for name, row in front.study.hyperparameter_importances.items() if row}
     if not table:
         return None
@@ -28,7 +28,9 @@ def draw_importances(front: StudyFront) -> Drawing | None:
     if table is None:
         return None
     num_fields = len(next(iter(table.values())))
-    figure = new_figure(x_title="share of the variation explained", height=110 + 40 * max(num_fields, 3))
+    figure = new_figure(
+        x_title="importance, relative to the other settings", height=110 + 40 * max(num_fields, 3)
+    )
     for index, (name, row) in enumerate(table.items()):
         label = OBJECTIVES[name].label if name in OBJECTIVES else name
         figure.add_trace(
@@ -38,7 +40,7 @@ def draw_importances(front: StudyFront) -> Drawing | None:
                 x=list(row.values()),
                 orientation="h",
                 marker={"color": SERIES[index % len(SERIES)], "line": {"width": 0}},
-                hovertemplate="%{y}: %{x:.0%} of the variation of " + label + "<extra></extra>",
+                hovertemplate="%{y}: %{x:.0%} for " + label + "<extra></extra>",
             )
         )
     figure.update_xaxes(tickformat=".0%", rangemode="tozero")

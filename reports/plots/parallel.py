@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,32 +9,20 @@ import plotly.graph_objects as go
 
 from reports.fronts import StudyFront, scores_of
 from reports.plots.drawing import Drawing
+from reports.plots.field_axis import FieldAxis, field_axis
 from reports.plots.theme import CLEAR, SCALE, SUBTLE, TEXT, new_figure, thin_out
-from reports.records import Scalar, TrialRecord
+from reports.records import TrialRecord
 
-__all__ = ["ParallelAxis", "ParallelInfo", "draw_parallel", "parallel_info"]
+__all__ = ["ParallelInfo", "draw_parallel", "parallel_info"]
 
 _MOST_LINES = 600
-_LOG_RATIO = 50  # positive values that span more than this are drawn on a logarithmic axis
-_FEW_CHOICES = 12
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ParallelAxis:
-    """One vertical axis: a position for each trial, and ticks with their texts (empty: chosen by the plot)."""
-
-    name: str
-    positions: tuple[float, ...]
-    ticks: tuple[float, ...] = ()
-    tick_texts: tuple[str, ...] = ()
-    tick_format: str = "~g"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParallelInfo:
     """The axes, and each trial's accuracy for its colour."""
 
-    axes: tuple[ParallelAxis, ...]
+    axes: tuple[FieldAxis, ...]
     accuracies: tuple[float, ...]
     num_trials: int
 
@@ -49,7 +36,7 @@ def parallel_info(front: StudyFront) -> ParallelInfo | None:
     room = max(2, _MOST_LINES - len(front.members))
     shown = [*thin_out(others, room), *thin_out(front.members, _MOST_LINES)]
     names = list(dict.fromkeys(name for record in shown for name in record.varied))
-    axes = [_axis(name, [record.varied.get(name) for record in shown]) for name in names]
+    axes = [field_axis(name, [record.varied.get(name) for record in shown]) for name in names]
     return ParallelInfo(
         axes=(*(axis for axis in axes if len(set(axis.positions)) > 1), *_score_axes(shown)),
         accuracies=tuple(scores_of(record).accuracy for record in shown),
@@ -83,56 +70,27 @@ def draw_parallel(front: StudyFront) -> Drawing | None:
     return Drawing(figure=figure, note=note, least_width=100 * len(info.axes))
 
 
-def _score_axes(records: Sequence[TrialRecord]) -> tuple[ParallelAxis, ...]:
+def _score_axes(records: Sequence[TrialRecord]) -> tuple[FieldAxis, ...]:
     scores = [scores_of(record) for record in records]
     axes = [
-        ParallelAxis(
+        FieldAxis(
             name="share of FLOPs (MACs)", positions=tuple(s.macs_share for s in scores), tick_format=".0%"
         ),
-        ParallelAxis(
-            name="share of params", positions=tuple(s.params_share for s in scores), tick_format=".0%"
-        ),
+        FieldAxis(name="share of params", positions=tuple(s.params_share for s in scores), tick_format=".0%"),
     ]
     similarities = [s.explanation_similarity for s in scores]
     if all(similarity is not None for similarity in similarities):
         axes.append(
-            ParallelAxis(
+            FieldAxis(
                 name="explanation similarity",
                 positions=tuple(similarity or 0.0 for similarity in similarities),
             )
         )
-    axes.append(ParallelAxis(name="accuracy", positions=tuple(s.accuracy for s in scores), tick_format=".1%"))
+    axes.append(FieldAxis(name="accuracy", positions=tuple(s.accuracy for s in scores), tick_format=".1%"))
     return tuple(axes)
 
 
-def _axis(name: str, values: Sequence[Scalar]) -> ParallelAxis:
-    numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
-    if len(numbers) < len(values) or len(set(numbers)) <= 4:
-        return _category_axis(name, values)
-    if min(numbers) > 0 and max(numbers) / min(numbers) > _LOG_RATIO:
-        decades = range(math.floor(math.log10(min(numbers))), math.ceil(math.log10(max(numbers))) + 1)
-        return ParallelAxis(
-            name=name,
-            positions=tuple(math.log10(number) for number in numbers),
-            ticks=tuple(float(decade) for decade in decades),
-            tick_texts=tuple(f"{10.0**decade:g}" for decade in decades),
-        )
-    return ParallelAxis(name=name, positions=tuple(float(number) for number in numbers))
-
-
-def _category_axis(name: str, values: Sequence[Scalar]) -> ParallelAxis:
-    choices = sorted(set(values), key=lambda value: (isinstance(value, str), value is None, value or 0))
-    place = {choice: float(index) for index, choice in enumerate(choices)}
-    labelled = thin_out(choices, _FEW_CHOICES)
-    return ParallelAxis(
-        name=name,
-        positions=tuple(place[value] for value in values),
-        ticks=tuple(place[choice] for choice in labelled),
-        tick_texts=tuple("not set" if choice is None else str(choice) for choice in labelled),
-    )
-
-
-def _dimension(axis: ParallelAxis) -> dict[str, object]:
+def _dimension(axis: FieldAxis) -> dict[str, object]:
     dimension: dict[str, object] = {
         "label": axis.name,
         "values": axis.positions,

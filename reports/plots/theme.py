@@ -26,6 +26,7 @@ __all__ = [
     "SUBTLE",
     "TEXT",
     "WARNING",
+    "axis_style",
     "describe_settings",
     "new_figure",
     "thin_out",
@@ -74,15 +75,6 @@ Item = TypeVar("Item")
 def new_figure(*, x_title: str = "", y_title: str = "", height: int = 380) -> go.Figure:
     """Return an empty figure in the common style; ``height`` in pixels."""
     figure = go.Figure()
-    axis = {
-        "gridcolor": GRID,
-        "linecolor": GRID,
-        "zeroline": False,
-        "ticks": "",
-        "tickfont": {"color": SUBTLE, "size": 12},
-        "title": {"font": {"color": SUBTLE, "size": 12.5}, "standoff": 12},
-        "automargin": True,
-    }
     figure.update_layout(
         height=height,
         autosize=True,
@@ -101,12 +93,25 @@ def new_figure(*, x_title: str = "", y_title: str = "", height: int = 380) -> go
         hovermode="closest",
         dragmode="pan",
         modebar={"bgcolor": CLEAR, "color": MUTED, "activecolor": ACCENT},
-        xaxis=axis,
-        yaxis=axis,
+        xaxis=axis_style(),
+        yaxis=axis_style(),
     )
     figure.update_xaxes(title_text=x_title)
     figure.update_yaxes(title_text=y_title)
     return figure
+
+
+def axis_style() -> dict[str, object]:
+    """Return how axes look in every plot."""
+    return {
+        "gridcolor": GRID,
+        "linecolor": GRID,
+        "zeroline": False,
+        "ticks": "",
+        "tickfont": {"color": SUBTLE, "size": 12},
+        "title": {"font": {"color": SUBTLE, "size": 12.5}, "standoff": 12},
+        "automargin": True,
+    }
 
 
 def describe_settings(varied: Mapping[str, Scalar]) -> str:

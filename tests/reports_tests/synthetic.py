@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from pruning_core.config import PruningConfig
+from reports.fronts import find_front
+from reports.gallery import ExplanationGallery, GalleryNetwork, Pixels
 from reports.objectives import Direction
 from reports.records import NetworkScores, RungScores, Scalar, StudyRecords, TrialRecord, TrialStatus
 
@@ -202,6 +204,55 @@ def staircase(count: int) -> list[TrialRecord]:
 def is_close(first: float, second: float) -> bool:
     """Whether two floats agree to rounding."""
     return math.isclose(first, second, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def make_gallery(
+    numbers: Sequence[int], *, class_names: Sequence[str] = ("ship", "cat", "frog"), side: int = 8
+) -> ExplanationGallery:
+    """Make a gallery of two images: the first network keeps every explanation, each further one keeps less."""
+    num_classes = len(class_names)
+
+    def pixels(value: int, num_channels: int = 1) -> Pixels:
+        return Pixels(
+            width=side,
+            height=side,
+            num_channels=num_channels,
+            data=bytes([value]) * (side * side * num_channels),
+        )
+
+    return ExplanationGallery(
+        class_names=tuple(class_names),
+        explainer=0,
+        num_basis=2,
+        agreement=0.8,
+        labels=(0, 1),
+        dense_classes=(0, 0),
+        images=(pixels(30, 3), pixels(200, 3)),
+        dense_masks=(pixels(255), pixels(128)),
+        num_by_class=(60, 40, *(0,) * (num_classes - 2)),
+        detectors_by_class=tuple(range(num_classes)),
+        networks=tuple(
+            GalleryNetwork(
+                number=number,
+                masks=(pixels(255 // (place + 1)), pixels(128 // (place + 1))),
+                classes=(0, min(place, 1)),
+                similarities=(1 / (place + 1), 0.5),
+                similarity=1 / (place + 1),
+                similarity_by_class=(1 / (place + 1), 0.75, *(None,) * (num_classes - 2)),
+                same_class=1 - 0.1 * place,
+                detectors_by_class=(0,) * num_classes if place else tuple(range(num_classes)),
+                lost_in={"layer1.0.conv1": (1,)} if place else {},
+            )
+            for place, number in enumerate(numbers)
+        ),
+        note="2 further networks of the front are not shown.",
+    )
+
+
+def with_gallery(study: StudyRecords) -> StudyRecords:
+    """Give a study a gallery of its two smallest networks of the front."""
+    numbers = [record.number for record in find_front(study).points[-2:]]
+    return study.model_copy(update={"gallery": make_gallery(numbers)})
 
 
 MIXED = (

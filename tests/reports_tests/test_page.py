@@ -10,7 +10,15 @@ from plotly.offline import get_plotlyjs
 
 from reports.page import render_page, write_report
 from reports.records import StudyRecords, TestScores, TrialStatus
-from tests.reports_tests.synthetic import MIXED, make_record, make_study, record_with, study_of
+from tests.reports_tests.synthetic import (
+    MIXED,
+    make_gallery,
+    make_record,
+    make_study,
+    record_with,
+    study_of,
+    with_gallery,
+)
 
 HOSTILE = "</script><script>alert('x')</script>"
 MEGABYTE = 1_000_000
@@ -61,7 +69,7 @@ STUDIES = {
     "failed": make_study(5, statuses=(TrialStatus.FAILED,)),
     "infeasible": make_study(3, statuses=(TrialStatus.INFEASIBLE,)),
     "running": make_study(2, statuses=(TrialStatus.RUNNING,)),
-    "mixed": make_study(40, statuses=MIXED, linked=True),
+    "mixed": with_gallery(make_study(40, statuses=MIXED, linked=True)),
 }
 
 
@@ -87,7 +95,10 @@ def test_page_opens_with_what_the_study_found(pages: dict[str, PageReader], name
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_page_loads_nothing(pages: dict[str, PageReader], name: str) -> None:
-    assert pages[name].loads == ["data:,"]  # an empty icon, so that browsers do not ask for one
+    loads = pages[name].loads
+    assert loads[0] == "data:,"  # an empty icon, so that browsers do not ask for one
+    assert all(address.startswith("data:image/png;base64,") for address in loads[1:])
+    assert (len(loads) > 1) == (name == "mixed")
     ours = "".join(script for script in pages[name].scripts if "plotly.js v" not in script[:200])
     assert "fetch(" not in ours
     assert "import(" not in ours
@@ -171,8 +182,30 @@ def hostile_study() -> StudyRecords:
             "version": HOSTILE,
             "machine": {HOSTILE: HOSTILE},
             "constraints": {"macs": HOSTILE},
+            "gallery": make_gallery([0], class_names=(HOSTILE, "b")).model_copy(update={"note": HOSTILE}),
         }
     )
+
+
+def test_a_page_shows_a_gallery_or_why_there_is_none(pages: dict[str, PageReader]) -> None:
+    page = pages["mixed"]
+    assert "explanations" in page.ids
+    assert "that of trial 0, whatever the method: 2 bumps each, and they keep 80%" in page.text
+    assert "2 further networks of the front are not shown." in page.text
+    assert "layer1.0.conv1 cat" in page.text
+    assert len(page.loads) == 1 + 2 * 3  # the icon; two images, each under the masks of three networks
+    study = make_study(3)
+    assert "explanations" not in PageReader(render_page(study)).ids
+    without = PageReader(render_page(study.model_copy(update={"no_gallery": "No trial trained a selector."})))
+    assert "No trial trained a selector." in without.text
+
+
+def test_a_gallery_of_many_classes_lists_those_that_lost_most() -> None:
+    study = make_study(30)
+    names = [f"class {label}" for label in range(300)]
+    gallery = make_gallery([study.records[0].number], class_names=names)
+    page = PageReader(render_page(study.model_copy(update={"gallery": gallery})))
+    assert "260 classes that keep more of their detectors are not listed." in page.text
 
 
 def test_markup_in_names_and_values_is_shown_not_run() -> None:
@@ -214,23 +247,30 @@ def test_columns_appear_only_where_something_was_measured() -> None:
     assert "88.85%" in PageReader(render_page(tested)).text
 
 
-def test_report_is_a_page_and_two_tables(tmp_path: Path) -> None:
-    files = write_report(STUDIES["mixed"], tmp_path / "new" / "report")
-    assert sorted(path.name for path in (tmp_path / "new" / "report").iterdir()) == [
+def test_report_is_a_page_tables_and_figures(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "report"
+    files = write_report(STUDIES["mixed"], folder)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "figures",
         "front.csv",
+        "front.parquet",
         "report.html",
         "trials.csv",
+        "trials.parquet",
     ]
+    assert {files.page, *files.tables, *files.figures} == {
+        path for path in folder.rglob("*") if path.is_file()
+    }
     assert files.page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-    assert len(pd.read_csv(files.trials_csv)) == 40
-    assert 0 < len(pd.read_csv(files.front_csv)) < 40
+    assert len(pd.read_csv(folder / "trials.csv")) == len(pd.read_parquet(folder / "trials.parquet")) == 40
+    assert 0 < len(pd.read_csv(folder / "front.csv")) < 40
 
 
 def test_report_replaces_an_older_one(tmp_path: Path) -> None:
-    write_report(STUDIES["empty"], tmp_path)
-    files = write_report(STUDIES["one"], tmp_path)
-    assert "One network on the front" in files.page.read_text(encoding="utf-8")
-    assert len(list(tmp_path.iterdir())) == 3
+    write_report(STUDIES["one"], tmp_path)
+    files = write_report(STUDIES["empty"], tmp_path)
+    assert "Nothing has been run yet" in files.page.read_text(encoding="utf-8")
+    assert list((tmp_path / "figures").iterdir()) == []
 
 
 def test_a_failed_write_leaves_the_older_page_and_no_rubbish(
@@ -243,10 +283,11 @@ def test_a_failed_write_leaves_the_older_page_and_no_rubbish(
         raise OSError("no space left on device")
 
     monkeypatch.setattr(Path, "replace", full_disk)
+    there = sorted(tmp_path.rglob("*"))
     with pytest.raises(OSError, match="no space left"):
         write_report(STUDIES["one"], tmp_path)
     assert files.page.read_text(encoding="utf-8") == before
-    assert len(list(tmp_path.iterdir())) == 3
+    assert sorted(tmp_path.rglob("*")) == there
 
 
 @pytest.mark.slow

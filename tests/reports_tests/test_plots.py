@@ -5,6 +5,7 @@ import pytest
 from reports.fronts import StudyFront, find_front, scores_of
 from reports.plots import PLOTS
 from reports.plots.accuracies import accuracies_info, draw_accuracies
+from reports.plots.class_drift import class_drift_info, draw_class_drift
 from reports.plots.front_pairs import front_pair_info
 from reports.plots.front_space import front_space_info
 from reports.plots.hypervolume_time import hypervolume_info
@@ -12,11 +13,20 @@ from reports.plots.importances import importances_info
 from reports.plots.kept_widths import kept_widths_info
 from reports.plots.latencies import draw_latencies, latency_info
 from reports.plots.parallel import parallel_info
+from reports.plots.slices import draw_slices, slices_info
 from reports.plots.stage_times import stage_times_info
 from reports.plots.step_prices import step_prices_info
 from reports.plots.theme import DARK, describe_settings, thin_out
 from reports.records import StudyRecords, TrialStatus
-from tests.reports_tests.synthetic import MIXED, make_record, make_study, record_with, study_of
+from tests.reports_tests.synthetic import (
+    MIXED,
+    make_gallery,
+    make_record,
+    make_study,
+    record_with,
+    study_of,
+    with_gallery,
+)
 
 FULL = make_study(60, statuses=MIXED, linked=True)
 
@@ -48,13 +58,13 @@ def test_every_plot_draws_or_declines_every_study(
 def test_every_plot_has_words_and_needs_nothing_it_cannot_get(name: str) -> None:
     assert PLOTS[name].title
     assert PLOTS[name].reading.endswith(".")
-    needs_more = name in ("latencies", "importances")
+    needs_more = name in ("latencies", "importances", "class_drift")
     assert (PLOTS[name].draw(find_front(FULL)) is None) == needs_more
 
 
 @pytest.mark.parametrize("name", PLOTS)
 def test_every_colour_of_a_plot_has_a_dark_partner(name: str) -> None:
-    study = with_latency(make_study(30), 2.0).model_copy(
+    study = with_gallery(with_latency(make_study(30), 2.0)).model_copy(
         update={"hyperparameter_importances": {"accuracy": {"budgets.macs": 0.7}}}
     )
     drawing = PLOTS[name].draw(find_front(study))
@@ -242,3 +252,95 @@ def test_networks_slower_than_dense_are_warned_of() -> None:
     drawing = draw_latencies(front)
     assert drawing is not None
     assert drawing.note == "1 network with fewer MACs but slower than dense."
+
+
+def test_networks_slower_than_a_larger_one_are_warned_of_and_linked() -> None:
+    study = study_of(
+        [record_with(number, 0.9 - 0.1 * number, 600_000 - 100_000 * number, 1) for number in range(3)],
+        linked=True,
+    )
+    timed = []
+    for record, latency_ms in zip(study.records, (0.5, 0.6, 0.4), strict=True):
+        scores = scores_of(record).model_copy(update={"latency_ms": latency_ms, "dense_latency_ms": 1.0})
+        timed.append(record.model_copy(update={"scores": scores}))
+    front = find_front(study.model_copy(update={"records": tuple(timed)}))
+    info = latency_info(front)
+    assert info is not None
+    assert [point.is_slower_than_larger for point in info.slim] == [False, True, False]
+    assert [point.url for point in info.slim] == [study.run_url(number) for number in range(3)]
+    drawing = draw_latencies(front)
+    assert drawing is not None
+    assert drawing.note == "1 network with fewer MACs but slower than a larger network of the front."
+
+
+def test_slices_place_every_network_at_its_setting() -> None:
+    front = find_front(FULL)
+    info = slices_info(front)
+    assert info is not None
+    assert list(info.values) == ["accuracy", "macs", "params"]
+    assert len(info.labels) == len(front.ranked)
+    columns = {column.axis.name: column for column in info.columns}
+    assert set(columns) == {"method", "budgets.macs", "saliency.num_basis", "loss_weights.steering"}
+    by_label = {label: index for index, label in enumerate(info.labels)}
+    for record in front.ranked:
+        trial = next(index for label, index in by_label.items() if f"<b>Trial {record.number}</b>" in label)
+        place = columns["budgets.macs"].trials.index(trial)
+        assert columns["budgets.macs"].axis.positions[place] == record.varied["budgets.macs"]
+        assert info.values["accuracy"][trial] == scores_of(record).accuracy
+        assert info.urls[trial] == FULL.run_url(record.number)
+        assert info.is_front[trial] == (record in front.members)
+
+
+def test_slices_leave_out_trials_without_a_field_and_fields_that_did_not_vary() -> None:
+    records = [
+        make_record(number).model_copy(update={"varied": varied})
+        for number, varied in enumerate(
+            (
+                {"seed": 1, "method": "l1"},
+                {"seed": 1, "method": "l2"},
+                {"seed": 1, "method": "l2", "gates.base": 2},
+            )
+        )
+    ]
+    info = slices_info(find_front(study_of(records)))
+    assert info is not None
+    assert [column.axis.name for column in info.columns] == ["method"]
+    assert slices_info(find_front(study_of(records[1:2]))) is None
+
+
+def test_slices_begin_with_what_matters_most_and_have_a_plot_per_objective_and_field() -> None:
+    study = FULL.model_copy(
+        update={"hyperparameter_importances": {"accuracy": {"loss_weights.steering": 0.6, "method": 0.4}}}
+    )
+    info = slices_info(find_front(study))
+    assert info is not None
+    assert [column.axis.name for column in info.columns][:2] == ["loss_weights.steering", "method"]
+    drawing = draw_slices(find_front(study))
+    assert drawing is not None
+    assert len(drawing.figure.data) == 2 * 3 * 4
+    assert sum(bool(trace.showlegend) for trace in drawing.figure.data) == 2
+
+
+def test_class_drift_shows_classes_with_images_alone() -> None:
+    front = find_front(with_gallery(FULL))
+    info = class_drift_info(front)
+    assert info is not None
+    assert info.classes == ("ship", "cat")
+    assert info.similarities == ((1.0, 0.75), (0.5, 0.75))
+    assert info.num_images == (60, 40)
+    assert info.networks[0].startswith(f"trial {front.points[-2].number} at ")
+
+
+def test_of_very_many_classes_those_that_moved_most_are_drawn() -> None:
+    gallery = make_gallery([0], class_names=[f"class {label}" for label in range(100)])
+    similarity = tuple(label / 100 for label in range(100))
+    network = gallery.networks[0].model_copy(update={"similarity_by_class": similarity[::-1]})
+    study = FULL.model_copy(
+        update={"gallery": gallery.model_copy(update={"networks": (network,), "num_by_class": (1,) * 100})}
+    )
+    info = class_drift_info(find_front(study))
+    assert info is not None
+    assert info.classes == tuple(f"class {label}" for label in range(40, 100))
+    drawing = draw_class_drift(find_front(study))
+    assert drawing is not None
+    assert drawing.note == "The 60 classes whose explanations moved most; 40 others are not drawn."

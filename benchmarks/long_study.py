@@ -1,0 +1,146 @@
+"""How long `report` and `pick` take on a long study.
+
+    python -m benchmarks.long_study --trials 10000
+
+Writes a study of made-up trials as a search leaves it (its journal, nothing else), runs the commands on it as processes
+of their own, three times each, and prints the least seconds of wall time and of CPU time, with those of a study of one
+trial beside them: what is left is the trials'. There is nothing to explain in it, so no gallery is drawn; the report is
+logged to MLflow, whose database the first run makes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import optuna
+from optuna.storages import JournalStorage
+from optuna.trial import TrialState, create_trial
+
+from reports.records import NetworkScores, TrialRecord, TrialStatus
+from search.spec import SearchSpec, dump_spec, load_spec
+from search.study_folder import StudyFolder
+from search.study_journal import open_journal
+
+_STUDY = "long"
+_SPEC = f"""\
+study: {_STUDY}
+run: {{architecture: {{name: cifar_resnet20}}}}
+search:
+  budgets.macs: {{low: 0.06, high: 0.6, log: true}}
+  method: {{choices: [task_inspired, taylor, l1]}}
+  importance.allocation: {{choices: [uniform, global]}}
+sampler: {{name: random}}
+"""
+_COMMANDS = {"report": ("report", _STUDY, "--no-gallery"), "pick": ("pick", _STUDY, "--knee")}
+_DENSE_MACS, _DENSE_PARAMS = 40_813_184, 272_474
+_START = 1_790_000_000.0
+
+
+def make_record(spec: SearchSpec, number: int, rng: np.random.Generator) -> TrialRecord:
+    """Make up a complete trial: accuracy by a law of the share kept and of the method, plus noise."""
+    share = float(np.exp(rng.uniform(np.log(0.06), np.log(0.6))))
+    method = str(rng.choice(["task_inspired", "taylor", "l1"]))
+    varied = {
+        "budgets.macs": share,
+        "method": method,
+        "importance.allocation": str(rng.choice(["uniform", "global"])),
+    }
+    loss = {"task_inspired": 0.10, "taylor": 0.12, "l1": 0.15}[method] * (1 - share) ** 3
+    correct = round(5000 * (0.92 - loss - abs(rng.normal(0, 0.006))))
+    started = _START + 30.0 * number
+    return TrialRecord(
+        study=spec.study,
+        number=number,
+        trial_key=f"{number:016x}",
+        status=TrialStatus.COMPLETE,
+        method=method,
+        seed=0,
+        config=spec.make_config(varied).model_dump(mode="json"),
+        varied=varied,
+        scores=NetworkScores(
+            num_images=5000,
+            num_correct_dense=4612,
+            num_correct_after_removal=correct // 2,
+            num_correct_fine_tuned=correct,
+            macs=round(share * _DENSE_MACS),
+            params=round(share * _DENSE_PARAMS * rng.uniform(0.7, 1.3)),
+            dense_macs=_DENSE_MACS,
+            dense_params=_DENSE_PARAMS,
+        ),
+        limits={"macs": round(share * _DENSE_MACS)},
+        kept={f"layer{stage}.{block}.conv1": (8, 8 * 2**stage) for stage in (1, 2, 3) for block in range(3)},
+        stage_seconds={"allocate": 2.0, "fine_tune": float(rng.uniform(10, 30))},
+        started_at=started,
+        finished_at=started + 40.0,
+        artifact_keys={"fine_tune": f"{number:016x}"},
+    )
+
+
+def write_study(root: Path, num_trials: int) -> None:
+    """Write the journal of a study with so many trials."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    path = root / "long.yaml"
+    path.write_text(_SPEC, encoding="utf-8")
+    spec = load_spec(path)
+    folder = StudyFolder(root, spec.study)
+    folder.create(dump_spec(spec))
+    study = optuna.create_study(
+        study_name=spec.study,
+        storage=JournalStorage(open_journal(folder)),
+        directions=[direction.value for direction in spec.objectives.values()],
+    )
+    for name, value in {"id": "0", "created_at": _START, "version": "0", "machine": {}, "facts": {}}.items():
+        study.set_user_attr(name, value)
+    rng = np.random.default_rng(0)
+    for number in range(num_trials):
+        record = make_record(spec, number, rng)
+        assert record.scores is not None
+        study.add_trial(
+            create_trial(
+                state=TrialState.COMPLETE,
+                values=[record.scores.accuracy, record.scores.macs, record.scores.params],
+                params=dict(record.varied),
+                distributions={name: spec.space.distributions[name] for name in record.varied},
+                user_attrs={"values": dict(record.varied), "record": record.model_dump(mode="json")},
+            )
+        )
+
+
+def time_command(arguments: tuple[str, ...], root: Path) -> tuple[float, float]:
+    """Run a command of prunefront and return its seconds of wall time and of CPU time."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-c", "from search.cli import main; main()", *arguments, "--storage", str(root)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - start, cpu
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    asked = parser.parse_args()
+    print("| trials | command | seconds | CPU seconds |\n|---|---|---|---|")
+    for num_trials in (1, asked.trials):
+        with tempfile.TemporaryDirectory() as folder:
+            write_study(Path(folder), num_trials)
+            for name, arguments in _COMMANDS.items():
+                runs = [time_command(arguments, Path(folder)) for _ in range(asked.repeats)]
+                wall, cpu = (min(column) for column in zip(*runs, strict=True))
+                print(f"| {num_trials:,} | {name} | {wall:.1f} | {cpu:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

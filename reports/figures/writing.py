@@ -1,0 +1,37 @@
+"""Write still figures as files that come out alike from the same study."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from reports.figures import FIGURES, StillFigure
+from reports.fronts import StudyFront
+
+__all__ = ["FIGURE_KINDS", "figure_files"]
+
+FIGURE_KINDS = ("svg", "png")
+_PIXELS_PER_INCH = 180
+_STYLE: Any = {"font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "prunefront"}
+
+
+def figure_files(
+    front: StudyFront, figures: Mapping[str, StillFigure] = FIGURES
+) -> Iterator[tuple[str, bytes]]:
+    """Draw the figures that the study has something for: file names with contents, SVG (text as text) and PNG."""
+    with mpl.rc_context(rc=dict(_STYLE)):
+        for name, draw in figures.items():
+            figure = draw(front)
+            if figure is not None:
+                yield f"{name}.svg", _save(figure, "svg", {"Date": None, "Creator": None})
+                yield f"{name}.png", _save(figure, "png", {"Software": None})
+
+
+def _save(figure: Figure, kind: str, metadata: dict[str, str | None]) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=_PIXELS_PER_INCH, metadata=metadata, facecolor="white")
+    return buffer.getvalue()
