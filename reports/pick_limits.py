@@ -100,9 +100,9 @@ class PickLimits:
         """Whether there are limits, and all of them are on accuracy."""
         return bool(self.names()) and set(self.names()) <= set(_ACCURACIES)
 
-    def without(self, name: str) -> PickLimits:
-        """Return all limits but one."""
-        return replace(self, **{name: None})
+    def without(self, *names: str) -> PickLimits:
+        """Return all limits but some."""
+        return replace(self, **dict.fromkeys(names))
 
     def text_of(self, name: str) -> str:
         """Write one of the limits that are set: ``at most 40% of the FLOPs (MACs)``."""

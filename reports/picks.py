@@ -5,6 +5,7 @@ Everything is chosen on validation accuracy; the test split is looked at afterwa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -97,9 +98,8 @@ def pick(
         raise ValueError(f"unknown pick rule {rule!r}. Known rules: {', '.join(sorted(PICK_RULES))}.")
     front = study if isinstance(study, StudyFront) else find_front(study)
     measured = _measured(front, limits)
-    members = {record.number for record in front.members}
-    pool = [r for r in measured if r.number in members] if PICK_RULES[rule].front_only else measured
-    excess = {record.number: limits.excess(scores_of(record)) for record in measured}
+    pool = front.members if PICK_RULES[rule].front_only else front.ranked
+    excess = {record.number: _excess(record, limits) for record in front.ranked}
     choice = _Choice(rule=PICK_RULES[rule], pool=pool, study=front.study, limits=limits, excess=excess)
     found = choice.make()
     if found is None:
@@ -136,7 +136,10 @@ def _measured(front: StudyFront, limits: PickLimits) -> list[TrialRecord]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Choice:
-    """What is chosen from, how, and by how much each network of the ``pool`` misses the limits, by its number."""
+    """What is chosen from, how, and by how much each network of the ``pool`` misses the limits, by its number.
+
+    What was not measured of a network misses its limit by infinity, whatever the rule.
+    """
 
     rule: PickRule
     pool: Sequence[TrialRecord]
@@ -147,11 +150,18 @@ class _Choice:
     def make(self, without: str | None = None) -> tuple[list[TrialRecord], str] | None:
         """Return the candidates best first and why the first one, all limits kept but one; None: nothing fits."""
         limits = self.limits if without is None else self.limits.without(without)
-        if self.rule.limits_are_wishes:
-            candidates = list(self.pool)
-        else:
-            candidates = [record for record in self.pool if self.excess[record.number].keys() <= {without}]
+        candidates = [record for record in self.pool if self._may_be_chosen(record, without)]
         return self.rule.order(candidates, self.study, limits) if candidates else None
+
+    def _may_be_chosen(self, record: TrialRecord, without: str | None) -> bool:
+        missed = {name: by for name, by in self.excess[record.number].items() if name != without}
+        return all(map(math.isfinite, missed.values())) if self.rule.limits_are_wishes else not missed
+
+
+def _excess(record: TrialRecord, limits: PickLimits) -> dict[str, float]:
+    unknown = [f"max_{resource}" for resource in limits.unknown_costs(scores_of(record))]
+    known = limits.without(*unknown) if unknown else limits
+    return {**dict.fromkeys(unknown, math.inf), **known.excess(scores_of(record))}
 
 
 def _price(choice: _Choice, chosen: TrialRecord, name: str) -> Price:
@@ -178,7 +188,9 @@ def _next_better(choice: _Choice, chosen: TrialRecord, name: str) -> TrialRecord
     better = [
         record
         for record in choice.pool
-        if choice.excess[record.number].keys() == {name} and scores_of(record).accuracy > accuracy
+        if choice.excess[record.number].keys() == {name}
+        and math.isfinite(choice.excess[record.number][name])
+        and scores_of(record).accuracy > accuracy
     ]
     resource = name.removeprefix("max_")
     return min(

@@ -8,9 +8,10 @@ from importlib.metadata import version
 from typing import Any
 
 from reports.records import StudyRecords, TrialRecord, TrialStatus
+from search.kept_scores import with_test_scores
 from search.spec import SearchSpec, load_spec
-from search.study import AskedTrial, StudySnapshot, read_snapshot
 from search.study_folder import StudyFolder
+from search.study_snapshot import AskedTrial, StudySnapshot, read_snapshot
 from search.trial_records import rung_scores
 
 __all__ = ["combine_records", "read_mlflow_runs", "read_study"]
@@ -18,6 +19,8 @@ __all__ = ["combine_records", "read_mlflow_runs", "read_study"]
 
 def read_study(folder: StudyFolder) -> StudyRecords:
     """Read a study: finished trials in the order they finished, then those that are running.
+
+    Networks that were looked at on test images once have these scores.
 
     A trial that was running when its driver was killed counts as running until the study is resumed.
 
@@ -31,7 +34,7 @@ def read_study(folder: StudyFolder) -> StudyRecords:
     return combine_records(
         spec,
         _with_defaults(folder, snapshot),
-        [*snapshot.records, *running],
+        [*with_test_scores(snapshot.records, folder.artifacts_path), *running],
         runs=read_mlflow_runs(folder),
     )
 

@@ -15,17 +15,18 @@ from pruning_core.config import PruningConfig, load_config
 from pruning_core.data import DataSplits, iterate_batches, load_data
 from pruning_core.errors import StorageError
 from pruning_core.export import ExportReport, export_network
-from pruning_core.stages import ArtifactStore, evaluate_on_test, load_slim_network, slim_layout_of
+from pruning_core.stages import ArtifactStore, load_slim_network, slim_layout_of
 from reports.formats import amount, percent
 from reports.fronts import scores_of
 from reports.records import StudyRecords, TestScores, TrialRecord, TrialStatus
-from search.commands.pick import read_pick
 from search.front_text import accuracy_with_interval
 from search.next_steps import open_study
+from search.pick_book import read_pick
 from search.plug_in_path import add_plug_in_path
 from search.spec import load_spec
 from search.study_folder import StudyFolder
 from search.study_records import read_study
+from search.test_scoring import score_on_test
 from search.text_tables import table_lines
 
 __all__ = ["check_cost", "export_trial", "find_trial"]
@@ -48,7 +49,7 @@ def export_trial(study: str, storage: Path, trial: str, out: Path | None) -> Non
     store = ArtifactStore(folder.artifacts_path)
     network = load_slim_network(config, data=data, store=store)
     check_cost(network, record, data.input_shape)
-    test = _score_on_test(config, data, store)
+    test = score_on_test(config, data, store)
     target = out or folder.exports_path / f"trial-{record.number:04d}"
     report = export_network(
         network,
@@ -105,13 +106,6 @@ def _read_number(trial: str, folder: StudyFolder) -> int:
     if not trial.isdecimal():
         raise ValueError(f"a trial must be named by its number or as '{PICKED}', but got {trial!r}")
     return int(trial)
-
-
-def _score_on_test(config: PruningConfig, data: DataSplits, store: ArtifactStore) -> TestScores:
-    slim, dense = evaluate_on_test(config, data=data, store=store)
-    return TestScores(
-        num_images=slim.num_images, num_correct=slim.num_correct, num_correct_dense=dense.num_correct
-    )
 
 
 def _example_images(data: DataSplits) -> Tensor:
