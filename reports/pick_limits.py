@@ -1,15 +1,15 @@
-"""Limits a user types when choosing a network: ``40%`` of the dense one, ``20M``, ``0.8ms``, ``92%``."""
+"""Limits as users type them: ``40%`` of the dense one, ``20M``, ``0.8ms``, ``92%``, points of accuracy."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from reports.formats import amount_of, percent
+from reports.formats import amount_of, percent, points
 from reports.scores import NetworkScores
 
-__all__ = ["CostLimit", "PickLimits", "describe_cost", "describe_excess", "parse_limits"]
+__all__ = ["COST_LIMITS", "CostLimit", "PickLimits", "describe_cost", "describe_excess", "parse_limits"]
 
 _NUMBER = re.compile(r"^\s*(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+)\s*([a-zA-Z%]*)\s*$")
 _SHARE = {"%": 0.01}
@@ -55,6 +55,12 @@ _COSTS = {
 }
 
 
+COST_LIMITS = frozenset(_COSTS)
+"""Names of the limits that are on a cost; the others are on accuracy."""
+_ACCURACIES = ("min_accuracy", "max_drop")
+_ROUNDING = 1e-12  # of differences between accuracies
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CostLimit:
     """At most a ``share`` of the dense network's cost, or at most an ``amount``; exactly one is set."""
@@ -72,9 +78,10 @@ class CostLimit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PickLimits:
-    """What the chosen network must satisfy; None: no limit. ``min_accuracy`` is a validation accuracy in [0, 1].
+    """What the chosen network must satisfy; None: no limit.
 
-    Amounts are MACs, params, bytes and milliseconds.
+    Amounts are MACs, params, bytes and milliseconds. ``min_accuracy`` is a validation accuracy in [0, 1], ``max_drop``
+    the dense network's validation accuracy minus its own at most, in [0, 1] as well.
     """
 
     max_macs: CostLimit | None = None
@@ -82,10 +89,30 @@ class PickLimits:
     max_activation_memory: CostLimit | None = None
     max_latency_ms: CostLimit | None = None
     min_accuracy: float | None = None
+    max_drop: float | None = None
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the limits that are set."""
-        return tuple(name for name in (*_COSTS, "min_accuracy") if getattr(self, name) is not None)
+        return tuple(name for name in (*_COSTS, *_ACCURACIES) if getattr(self, name) is not None)
+
+    @property
+    def are_on_accuracy(self) -> bool:
+        """Whether there are limits, and all of them are on accuracy."""
+        return bool(self.names()) and set(self.names()) <= set(_ACCURACIES)
+
+    def without(self, *names: str) -> PickLimits:
+        """Return all limits but some."""
+        return replace(self, **dict.fromkeys(names))
+
+    def text_of(self, name: str) -> str:
+        """Write one of the limits that are set: ``at most 40% of the FLOPs (MACs)``."""
+        if name == "min_accuracy":
+            assert self.min_accuracy is not None
+            return f"at least {100 * self.min_accuracy:.6g}% accuracy"
+        if name == "max_drop":
+            assert self.max_drop is not None
+            return f"at most {100 * self.max_drop:.6g} points less accuracy than the dense network"
+        return f"at most {_limit_text(name, getattr(self, name))}"
 
     def unknown_costs(self, scores: NetworkScores) -> tuple[str, ...]:
         """Return the limited resources that were not measured of a network."""
@@ -109,14 +136,13 @@ class PickLimits:
             dense = scores.dense_cost(resource)
             excess[name] = (scores.cost(resource) - limit.resolve(dense)) / dense
         if self.min_accuracy is not None:
-            excess["min_accuracy"] = self.min_accuracy - scores.accuracy - 1e-12
+            excess["min_accuracy"] = self.min_accuracy - scores.accuracy - _ROUNDING
+        if self.max_drop is not None:
+            excess["max_drop"] = scores.accuracy_drop - self.max_drop - _ROUNDING
         return {name: value for name, value in excess.items() if value > 0}
 
     def __str__(self) -> str:
-        parts = [f"at most {_limit_text(name, limit)}" for name, limit in self._costs()]
-        if self.min_accuracy is not None:
-            parts.append(f"at least {100 * self.min_accuracy:.6g}% accuracy")
-        return " and ".join(parts) or "no limits"
+        return " and ".join(map(self.text_of, self.names())) or "no limits"
 
     def _costs(self) -> tuple[tuple[str, CostLimit], ...]:
         limits = ((name, getattr(self, name)) for name in _COSTS)
@@ -130,11 +156,13 @@ def parse_limits(
     max_activation_memory: str | float | None = None,
     max_latency_ms: str | float | None = None,
     min_accuracy: str | float | None = None,
+    max_drop: str | float | None = None,
 ) -> PickLimits:
     """Read limits as typed.
 
     Costs: ``"40%"`` or ``0.4`` of the dense network, or an amount such as ``"20M"`` or ``300000``, of memory
-    ``"300KB"``, of latency ``"0.8ms"`` or ``"750us"``. Accuracy: ``"92%"`` or ``0.92``.
+    ``"300KB"``, of latency ``"0.8ms"`` or ``"750us"``. Accuracy: ``"92%"`` or ``0.92``. Drop of accuracy against
+    the dense network, always in percentage points: ``"0.5"``, ``0.5`` and ``"0.5%"`` are half a point.
 
     Raises:
         ValueError: A text is no number, or outside its range.
@@ -145,13 +173,14 @@ def parse_limits(
         max_activation_memory=_parse_cost("max_activation_memory", max_activation_memory),
         max_latency_ms=_parse_cost("max_latency_ms", max_latency_ms),
         min_accuracy=None if min_accuracy is None else _parse_accuracy(min_accuracy),
+        max_drop=None if max_drop is None else _parse_drop(max_drop),
     )
 
 
 def describe_excess(name: str, excess: float, scores: NetworkScores) -> str:
     """Say in words by how much a network misses one limit."""
-    if name == "min_accuracy":
-        return f"{percent(excess, 2)[:-1]} points of accuracy too low"
+    if name in _ACCURACIES:
+        return f"{points(excess).lstrip('+')} points of accuracy too low"
     cost = _COSTS[name]
     over = excess * scores.dense_cost(cost.resource)
     return f"{amount_of(cost.resource, over)} {cost.label} {cost.missed}"
@@ -196,6 +225,16 @@ def _parse_accuracy(value: str | float) -> float:
         if 0 <= accuracy <= 1:
             return accuracy
     raise ValueError(f"the lowest accuracy must be written as 92% or 0.92, but got {str(value)!r}")
+
+
+def _parse_drop(value: str | float) -> float:
+    number, unit = _split(value)
+    if number is not None and unit in ("", *_SHARE) and number <= 100:
+        return number / 100
+    raise ValueError(
+        "the largest drop of accuracy must be in points against the dense network, such as 0.5 or 0.5% "
+        f"(0 to 100), but got {str(value)!r}"
+    )
 
 
 def _split(value: str | float) -> tuple[float | None, str]:

@@ -8,52 +8,60 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.formats import amount, counted, percent, slim_accuracy
+from reports.formats import amount_of, counted, percent, slim_accuracy
 from reports.fronts import normalised_losses, scores_of
 from reports.objectives import Direction
 from reports.pick_limits import PickLimits
-from reports.records import StudyRecords, TrialRecord
+from reports.records import NetworkScores, StudyRecords, TrialRecord
 
-__all__ = ["PICK_RULES", "PickRule"]
+__all__ = ["PICK_RULES", "PickRule", "default_rule"]
 
 _NO_BEND = 1e-9
+_FEWEST = {
+    "macs": "fewest FLOPs (MACs)",
+    "params": "fewest params",
+    "latency_ms": "least time",
+    "activation_memory": "least activation memory",
+    "block_macs": "fewest MACs of the gated blocks",
+}
+"""Objectives that are costs, and what the cheapest network needs of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PickRule:
-    """A way to choose among the networks within the limits.
+    """A way to choose among the networks of a study.
 
-    ``order`` returns the candidates best first and a sentence on the first; ``front_only``: candidates are
-    front members only.
+    ``order`` returns the candidates best first and a sentence on the first. ``front_only``: candidates are front
+    members only. ``limits_are_wishes``: networks that miss a limit are candidates too, and the rule weighs that.
     """
 
     meaning: str
     front_only: bool
     order: Callable[[Sequence[TrialRecord], StudyRecords, PickLimits], tuple[list[TrialRecord], str]]
+    limits_are_wishes: bool = False
+
+
+def default_rule(limits: PickLimits) -> str:
+    """Return the rule of whoever names none: what is as good as it must be shall be cheap."""
+    return "cheapest" if limits.are_on_accuracy else "best_under"
 
 
 def _best_under(
-    candidates: Sequence[TrialRecord], _: StudyRecords, limits: PickLimits
+    candidates: Sequence[TrialRecord], study: StudyRecords, limits: PickLimits
 ) -> tuple[list[TrialRecord], str]:
-    cheapest_first = limits.names() == ("min_accuracy",)
+    ordered = _least_first([-scores_of(record).accuracy for record in candidates], candidates, study)
+    best = f"the highest validation accuracy ({slim_accuracy(scores_of(ordered[0]))})"
+    return ordered, _why(ordered, limits, f"has {best}")
 
-    def preference(record: TrialRecord) -> tuple[float, ...]:
-        scores = scores_of(record)
-        cost = (scores.macs, scores.params)
-        return (*cost, -scores.accuracy) if cheapest_first else (-scores.accuracy, *cost)
 
-    ordered = sorted(candidates, key=lambda record: (preference(record), record.number))
-    scores = scores_of(ordered[0])
-    among = (
-        f"of the {counted(len(candidates), 'network')} with {limits}" if limits.names() else "of the study"
-    )
-    if len(candidates) == 1 and limits.names():
-        return ordered, f"Trial {ordered[0].number} is the only network with {limits}."
-    if cheapest_first:
-        cost = f"{amount(scores.macs)}, {percent(scores.macs_share)} of the dense network"
-        return ordered, f"Trial {ordered[0].number} needs the fewest FLOPs (MACs) ({cost}) {among}."
-    best = f"the highest validation accuracy ({slim_accuracy(scores)})"
-    return ordered, f"Trial {ordered[0].number} has {best} {among}."
+def _cheapest(
+    candidates: Sequence[TrialRecord], study: StudyRecords, limits: PickLimits
+) -> tuple[list[TrialRecord], str]:
+    """Order by the first cost among the study's objectives; equal ones by the other objectives."""
+    resource = next((name for name in study.objectives if name in _FEWEST), "macs")
+    ordered = _least_first([scores_of(record).cost(resource) for record in candidates], candidates, study)
+    spent = _spent(resource, scores_of(ordered[0]))
+    return ordered, _why(ordered, limits, f"needs the {_FEWEST[resource]} ({spent})")
 
 
 def _knee(
@@ -80,20 +88,43 @@ def _knee(
 
 
 def _closest(
-    candidates: Sequence[TrialRecord], study: StudyRecords, _: PickLimits
+    candidates: Sequence[TrialRecord], study: StudyRecords, wishes: PickLimits
 ) -> tuple[list[TrialRecord], str]:
+    """Order by how much of the wishes is missed, then by distance from the best value of every objective at once.
+
+    What is missed of a wish is divided by the candidates' range of that quantity (costs as shares of the dense
+    network's), the distance is Euclidean over the wishes; so is that to the best values, each objective scaled
+    to the candidates' range. Without wishes, and among networks that fulfil them all, the second distance decides.
+    """
+    missed = _missed(candidates, wishes)
     losses = _scaled(normalised_losses(candidates, study.objectives))
     distances = np.sqrt((losses**2).sum(axis=1))
-    order = sorted(range(len(candidates)), key=lambda i: (distances[i], candidates[i].number))
+    order = sorted(
+        range(len(candidates)), key=lambda i: (missed[i], distances[i], losses[i, 0], candidates[i].number)
+    )
     ordered = [candidates[index] for index in order]
-    return ordered, f"Trial {ordered[0].number} comes nearest to the best value of every objective at once."
+    first = f"Trial {ordered[0].number}"
+    if not wishes.names():
+        return ordered, f"{first} comes nearest to the best value of every objective at once."
+    if missed[order[0]] > 0:
+        return ordered, f"{first} comes nearest to {wishes}; no network of the front has all of it."
+    number = int((missed == 0).sum())
+    if number == 1:
+        return ordered, f"{first} is the only network of the front with {wishes}."
+    among = f"of the {counted(number, 'network')} of the front with {wishes}"
+    return ordered, f"{first} comes nearest to the best value of every objective at once, {among}."
 
 
 PICK_RULES: dict[str, PickRule] = {
     "best_under": PickRule(
-        meaning="highest accuracy within the limits; with only an accuracy asked for, the fewest FLOPs (MACs)",
+        meaning="highest validation accuracy within the limits",
         front_only=False,
         order=_best_under,
+    ),
+    "cheapest": PickRule(
+        meaning="least of the study's first cost objective (MACs) within the limits",
+        front_only=False,
+        order=_cheapest,
     ),
     "knee": PickRule(
         meaning="where the front bends most: more cost gains little, less cost loses much",
@@ -101,11 +132,65 @@ PICK_RULES: dict[str, PickRule] = {
         order=_knee,
     ),
     "closest": PickRule(
-        meaning="nearest to the best value of every objective, each scaled to the front's range",
+        meaning="misses the limits least; of those that keep them, nearest to the best value of every objective",
         front_only=True,
         order=_closest,
+        limits_are_wishes=True,
     ),
 }
+
+
+def _least_first(
+    values: Sequence[float], candidates: Sequence[TrialRecord], study: StudyRecords
+) -> list[TrialRecord]:
+    """Order by one value each; equal ones by the study's objectives in turn, so that the first is on their front."""
+    scores = [scores_of(record) for record in candidates]
+    columns = (
+        np.array(values, dtype=float),
+        *normalised_losses(candidates, study.objectives).T,
+        np.array([one.macs for one in scores]),
+        np.array([one.params for one in scores]),
+        np.array([record.number for record in candidates]),
+    )
+    return [candidates[index] for index in np.lexsort(columns[::-1])]
+
+
+def _why(ordered: Sequence[TrialRecord], limits: PickLimits, reason: str) -> str:
+    first = f"Trial {ordered[0].number}"
+    if not limits.names():
+        return f"{first} {reason} of the study."
+    if len(ordered) == 1:
+        return f"{first} is the only network with {limits}."
+    return f"{first} {reason} of the {counted(len(ordered), 'network')} with {limits}."
+
+
+def _missed(records: Sequence[TrialRecord], wishes: PickLimits) -> NDArray[np.float64]:
+    """Return each network's distance from the wishes, 0 where all are fulfilled."""
+    names = wishes.names()
+    if not names:
+        return np.zeros(len(records))
+    excesses = [wishes.excess(scores_of(record)) for record in records]
+    missed = np.array([[excess.get(name, 0.0) for name in names] for excess in excesses])
+    ranges = np.array([_range_of(name, records) for name in names])
+    distances: NDArray[np.float64] = np.sqrt(((missed / ranges) ** 2).sum(axis=1))
+    return distances
+
+
+def _range_of(limit: str, records: Sequence[TrialRecord]) -> float:
+    """Return how far networks differ in what a limit is on, in the unit of its excess; 1 where they do not."""
+    scores = [scores_of(record) for record in records]
+    resource = limit.removeprefix("max_")
+    if limit in ("min_accuracy", "max_drop"):
+        values = [one.accuracy for one in scores]
+    else:
+        values = [one.cost(resource) / one.dense_cost(resource) for one in scores]
+    return max(values) - min(values) or 1.0
+
+
+def _spent(resource: str, scores: NetworkScores) -> str:
+    dense: float | None = getattr(scores, f"dense_{resource}")
+    share = "" if dense is None else f", {percent(scores.cost(resource) / dense)} of the dense network"
+    return f"{amount_of(resource, scores.cost(resource))}{share}"
 
 
 def _two_axes(

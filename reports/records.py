@@ -14,12 +14,13 @@ from typing import Annotated, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from reports.latency_records import LatencyMeasurement
 from reports.gallery import ExplanationGallery
+from reports.latency_records import LatencyMeasurement
 from reports.objectives import OBJECTIVES, Direction
 from reports.scores import NetworkScores, PlainRecord, RungScores, TestScores
 
 __all__ = [
+    "PICKED_TAG",
     "RECORD_FILE",
     "SCHEMA_VERSION",
     "NetworkScores",
@@ -30,6 +31,7 @@ __all__ = [
     "TrialRecord",
     "TrialStatus",
     "from_mlflow",
+    "pick_tags",
     "record_json",
     "to_metrics",
     "to_params",
@@ -38,6 +40,7 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 RECORD_FILE = "record.json"
+PICKED_TAG = "picked"
 _LONGEST_REASON = 1000  # characters of a failure reason in a tag; the record keeps all of it
 
 _THREE_OBJECTIVES = {
@@ -282,6 +285,11 @@ def to_tags(record: TrialRecord, *, front_rank: int | None, on_front: bool) -> d
     if record.status is TrialStatus.STOPPED and record.reason:
         tags["stop_reason"] = record.reason[:_LONGEST_REASON]
     return tags
+
+
+def pick_tags(record: TrialRecord, rule: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the tags that say which trial was picked: those of its run, and those of the study's run."""
+    return {PICKED_TAG: "true"}, {f"{PICKED_TAG}.trial": str(record.number), f"{PICKED_TAG}.by": rule}
 
 
 def from_mlflow(

@@ -13,9 +13,21 @@ from typing import Any, Protocol, TypeAlias
 
 from pruning_core.config import PruningConfig
 from search.plug_in_path import add_plug_in_path
+from search.spec import SearchSpec
+from search.study_folder import StudyFolder
 from search.work_items import PlannedStage
 
-__all__ = ["BackendSettings", "Facts", "PruningBackend", "TrialPlan", "load_backend"]
+__all__ = [
+    "STAGES_BACKEND",
+    "BackendSettings",
+    "Facts",
+    "PruningBackend",
+    "TrialPlan",
+    "backend_settings",
+    "load_backend",
+]
+
+STAGES_BACKEND = "search.stages_backend:create_backend"
 
 Facts: TypeAlias = Mapping[str, str | int | float | bool | None]
 """Named plain values about the data and the dense network."""
@@ -47,6 +59,17 @@ class TrialPlan:
 
     trial_key: str
     stages: tuple[PlannedStage, ...]
+
+
+def backend_settings(spec: SearchSpec, folder: StudyFolder, factory: str) -> BackendSettings:
+    """Return the settings by which a study's runs are made."""
+    return BackendSettings(
+        factory=factory,
+        artifacts=str(folder.artifacts_path),
+        device="cuda" if spec.resources.gpus_per_trial else "cpu",
+        num_threads=spec.resources.cpus_per_trial,
+        plug_ins=spec.plug_ins,
+    )
 
 
 class PruningBackend(Protocol):

@@ -168,15 +168,31 @@ def pick(  # noqa: PLR0913, PLR0917 - one option per limit
     min_accuracy: Annotated[
         str | None, typer.Option(metavar="LIMIT", help="Validation accuracy: 92%.")
     ] = None,
+    max_drop: Annotated[
+        str | None, typer.Option(metavar="POINTS", help="Accuracy lost against the dense network: 0.5.")
+    ] = None,
     knee: Annotated[bool, typer.Option("--knee", help="Where the front bends most.")] = False,  # noqa: FBT002
+    closest: Annotated[  # noqa: FBT002
+        bool, typer.Option("--closest", help="Nearest to the limits, taken for wishes, or to the ideal.")
+    ] = False,
+    cheapest: Annotated[  # noqa: FBT002
+        bool, typer.Option("--cheapest", help="Of the networks within the limits, the cheapest.")
+    ] = False,
+    top: Annotated[int | None, typer.Option(min=1, metavar="N", help="Show the N best in a table.")] = None,
+    confirm: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Repeat the pick under N other seeds.")
+    ] = 0,
+    no_test: Annotated[  # noqa: FBT002
+        bool, typer.Option("--no-test", help="Do not look at the test images.")
+    ] = False,
     storage: Storage = RESULTS,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Choose a network of the front.
+    """Choose a network of a study, and say why.
 
-    The most accurate within the limits, or the knee.
+    The most accurate within the limits; the cheapest, if they are on accuracy only.
     """
-    from search.commands.pick import PickRequest, pick_network
+    from search.commands.pick import PickRequest, pick_network, rule_of
 
     request = PickRequest(
         max_flops=max_flops,
@@ -184,7 +200,11 @@ def pick(  # noqa: PLR0913, PLR0917 - one option per limit
         max_memory=max_memory,
         max_latency=max_latency,
         min_accuracy=min_accuracy,
-        rule="knee" if knee else "best_under",
+        max_drop=max_drop,
+        rule=rule_of(knee=knee, closest=closest, cheapest=cheapest),
+        top=top,
+        test=not no_test,
+        num_repeats=confirm,
     )
     pick_network(study, storage, request, as_json=as_json)
 

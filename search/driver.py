@@ -18,7 +18,7 @@ from rich.console import Console
 
 from pruning_core.errors import InfeasibleBudgetsError
 from reports.records import StudyRecords, TrialStatus
-from search.backend import BackendSettings, Facts, load_backend
+from search.backend import STAGES_BACKEND, BackendSettings, Facts, backend_settings, load_backend
 from search.ray_searcher import RaySearcher
 from search.ray_session import Interrupts, local_ray, run_items, worker_environment
 from search.session import FAILED, FINISHED, INTERRUPTED, SearchSession
@@ -30,8 +30,6 @@ from search.study_records import read_study
 from search.timing import Timing
 
 __all__ = ["STAGES_BACKEND", "SearchOutcome", "run_search"]
-
-STAGES_BACKEND = "search.stages_backend:create_backend"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +77,7 @@ def run_search(
     for name, value in environment.items():
         os.environ.setdefault(name, value)  # this process imports torch too
     slots = count_slots(spec.resources)
-    settings = _backend_settings(spec, folder, backend)
+    settings = backend_settings(spec, folder, backend)
     with ExitStack() as stack:
         if resume:
             folder.check_existing()
@@ -191,13 +189,3 @@ def _describe(spec: SearchSpec, settings: BackendSettings, prepare: Callable[[],
     backend = load_backend(settings)
     backend.sweep()
     return backend.describe(spec.run)
-
-
-def _backend_settings(spec: SearchSpec, folder: StudyFolder, backend: str) -> BackendSettings:
-    return BackendSettings(
-        factory=backend,
-        artifacts=str(folder.artifacts_path),
-        device="cuda" if spec.resources.gpus_per_trial else "cpu",
-        num_threads=spec.resources.cpus_per_trial,
-        plug_ins=spec.plug_ins,
-    )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -21,13 +20,26 @@ from optuna.trial import FrozenTrial, TrialState
 from reports.objectives import OBJECTIVES
 from reports.records import TrialRecord, TrialStatus
 from search.earlier_trials import EarlierTrial, to_optuna
-from search.outcomes import ItemOutcome
 from search.per_trial_sampler import PerTrialSampler
 from search.sampler_choice import SamplerChoice
 from search.samplers import SAMPLERS, make_sampler
 from search.spec import SearchSpec
 from search.study_folder import StudyFolder
-from search.study_journal import StudyJournal, open_journal, read_journal
+from search.study_journal import StudyJournal, open_journal
+from search.study_snapshot import (
+    GONE_ON,
+    KEY,
+    RECORD,
+    REFUSED,
+    RUNG,
+    STARTED_AT,
+    VALUES,
+    AskedTrial,
+    ReachedRung,
+    StudySnapshot,
+    read_snapshot,
+    with_rungs,
+)
 from search.study_view import BoundedHistory, StudyView
 from spaces import Value
 
@@ -41,8 +53,6 @@ __all__ = [
     "read_snapshot",
 ]
 
-_VALUES, _KEY, _STARTED_AT, _RECORD, _REFUSED = "values", "trial_key", "started_at", "record", "refused"
-_RUNG, _GONE_ON = "rung ", "gone on "  # with the rung's epochs
 _SAMPLER, _EARLIER = "sampler", "earlier_trials"
 
 _STATES = {
@@ -55,30 +65,6 @@ _STATES = {
 
 _ATTEMPTS_APART = 100
 """Attempts at one proposal have seeds of their own, away from those of first attempts."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReachedRung:
-    """A trial after ``epochs`` of its fine-tuning. ``order``: among all results of the study's rungs, as they came."""
-
-    epochs: int
-    order: int
-    outcome: ItemOutcome
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AskedTrial:
-    """A trial that is not finished.
-
-    ``values``: by dotted name. ``started_at``: when a worker got it, if one did. ``rungs``: what it reached, ascending.
-    ``is_waiting``: nothing is decided yet about going on after the last of them.
-    """
-
-    number: int
-    values: Mapping[str, Value]
-    started_at: float | None = None
-    rungs: tuple[ReachedRung, ...] = ()
-    is_waiting: bool = False
 
 
 class SearchStudy:
@@ -139,11 +125,11 @@ class SearchStudy:
         adopted = []
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             self._live[frozen.number] = optuna.Trial(self._study, frozen._trial_id)
-            if _RECORD in frozen.user_attrs:
+            if RECORD in frozen.user_attrs:
                 self.tell(_record_of(frozen))
                 continue
-            proposal = self._complete_proposal(self._live[frozen.number], frozen.user_attrs.get(_STARTED_AT))
-            adopted.append(_with_rungs(proposal, frozen.user_attrs))
+            proposal = self._complete_proposal(self._live[frozen.number], frozen.user_attrs.get(STARTED_AT))
+            adopted.append(with_rungs(proposal, frozen.user_attrs))
         return adopted
 
     def enqueue_first(self, points: Sequence[Mapping[str, Value]]) -> None:
@@ -164,26 +150,26 @@ class SearchStudy:
     def mark_started(self, number: int, trial_key: str) -> None:
         """Note that a worker got the trial."""
         trial = self._live[number]
-        if _STARTED_AT not in trial.user_attrs:
-            trial.set_user_attr(_KEY, trial_key)
-            trial.set_user_attr(_STARTED_AT, time.time())
+        if STARTED_AT not in trial.user_attrs:
+            trial.set_user_attr(KEY, trial_key)
+            trial.set_user_attr(STARTED_AT, time.time())
 
     def add_rung(self, number: int, reached: ReachedRung) -> None:
         """Keep what a trial reached; nothing is decided about it yet."""
-        name = f"{_RUNG}{reached.epochs}"
+        name = f"{RUNG}{reached.epochs}"
         self._live[number].set_user_attr(
             name, {"order": reached.order, "outcome": reached.outcome.to_plain()}
         )
 
     def mark_gone_on(self, number: int, epochs: int) -> None:
         """Keep the decision that a trial goes on after a rung."""
-        self._live[number].set_user_attr(f"{_GONE_ON}{epochs}", value=True)
+        self._live[number].set_user_attr(f"{GONE_ON}{epochs}", value=True)
 
     def tell(self, record: TrialRecord) -> None:
         """Finish a trial; the record is written first, so that a crash in between loses nothing."""
         trial = self._live.pop(record.number)
-        if _RECORD not in trial.user_attrs:
-            trial.set_user_attr(_RECORD, record.model_dump(mode="json"))
+        if RECORD not in trial.user_attrs:
+            trial.set_user_attr(RECORD, record.model_dump(mode="json"))
         known = trial.storage.get_trial(trial._trial_id).constraints
         for name, value in _constraints_of(record).items():
             if name not in known:
@@ -197,7 +183,7 @@ class SearchStudy:
     def refuse(self, number: int, reason: str) -> None:
         """Finish a proposal that will not run and does not count, such as a configuration that was tried before."""
         trial = self._live.pop(number)
-        trial.set_user_attr(_REFUSED, reason)
+        trial.set_user_attr(REFUSED, reason)
         self._study.tell(trial, state=TrialState.FAIL)
 
     def _make_sampler(self, number: int, attempt: int | None) -> BaseSampler:
@@ -213,30 +199,21 @@ class SearchStudy:
 
     def _view(self, study: optuna.Study) -> StudyView:
         """Show samplers what they may learn from."""
-        own = [trial for trial in study.get_trials(deepcopy=False) if _REFUSED not in trial.user_attrs]
+        own = [trial for trial in study.get_trials(deepcopy=False) if REFUSED not in trial.user_attrs]
         trials = [*self._earlier, *own]
         return StudyView(study, self._history.shown(trials, study.directions))
 
     def _complete_proposal(self, trial: optuna.Trial, started_at: float | None) -> AskedTrial:
-        values = trial.user_attrs.get(_VALUES)
+        values = trial.user_attrs.get(VALUES)
         if values is None:
             values = self._space.suggest(trial)
-            trial.set_user_attr(_VALUES, values)
+            trial.set_user_attr(VALUES, values)
         return AskedTrial(number=trial.number, values=values, started_at=started_at)
 
     def _objective_values(self, record: TrialRecord) -> list[float]:
         assert record.scores is not None
         values = [OBJECTIVES[name].value(record.scores) for name in self._spec.objectives]
         return [float(value) for value in values if value is not None]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StudySnapshot:
-    """A study as it was when it was read. ``started``: trials that a worker has, with their keys."""
-
-    attributes: Mapping[str, Any]
-    records: tuple[TrialRecord, ...]
-    started: tuple[tuple[AskedTrial, str], ...]
 
 
 def open_search_study(folder: StudyFolder, spec: SearchSpec) -> SearchStudy:
@@ -261,63 +238,19 @@ def new_study_in_memory(spec: SearchSpec) -> SearchStudy:
     return SearchStudy(study, spec, None)
 
 
-def read_snapshot(folder: StudyFolder) -> StudySnapshot:
-    """Read the study without writing anything; another process may be writing it."""
-    storage = read_journal(folder)
-    if storage is None or folder.study not in optuna.get_all_study_names(storage):
-        return StudySnapshot(attributes={}, records=(), started=())
-    study = optuna.load_study(study_name=folder.study, storage=storage)
-    trials = study.get_trials(deepcopy=False)
-    return StudySnapshot(
-        attributes=study.user_attrs,
-        records=tuple(_records_in_order(trials)),
-        started=tuple(
-            (_started_trial(trial), trial.user_attrs[_KEY])
-            for trial in trials
-            if trial.state is TrialState.RUNNING
-            and _STARTED_AT in trial.user_attrs
-            and _RECORD not in trial.user_attrs
-        ),
-    )
-
-
 def _never(_: Mapping[str, Value]) -> bool:
     return False
 
 
-def _with_rungs(asked: AskedTrial, attributes: Mapping[str, Any]) -> AskedTrial:
-    rungs = sorted(
-        (
-            ReachedRung(
-                epochs=int(name.removeprefix(_RUNG)),
-                order=reached["order"],
-                outcome=ItemOutcome.from_plain(reached["outcome"]),
-            )
-            for name, reached in attributes.items()
-            if name.startswith(_RUNG)
-        ),
-        key=lambda reached: reached.epochs,
-    )
-    is_waiting = bool(rungs) and f"{_GONE_ON}{rungs[-1].epochs}" not in attributes
-    return replace(asked, rungs=tuple(rungs), is_waiting=is_waiting)
-
-
 def _record_of(trial: FrozenTrial) -> TrialRecord:
-    return TrialRecord.model_validate(trial.user_attrs[_RECORD])
+    return TrialRecord.model_validate(trial.user_attrs[RECORD])
 
 
 def _records_in_order(trials: Iterable[FrozenTrial]) -> list[TrialRecord]:
     """Return the records that trials have in the order they were told; one that was only written comes last."""
-    recorded = [trial for trial in trials if _RECORD in trial.user_attrs]
+    recorded = [trial for trial in trials if RECORD in trial.user_attrs]
     recorded.sort(key=lambda trial: (trial.datetime_complete or datetime.max, trial.number))
     return [_record_of(trial) for trial in recorded]
-
-
-def _started_trial(trial: FrozenTrial) -> AskedTrial:
-    asked = AskedTrial(
-        number=trial.number, values=trial.user_attrs[_VALUES], started_at=trial.user_attrs[_STARTED_AT]
-    )
-    return _with_rungs(asked, trial.user_attrs)
 
 
 def _constraints_of(record: TrialRecord) -> dict[str, float]:

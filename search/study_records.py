@@ -9,10 +9,11 @@ from typing import Any
 
 from reports.latency_records import LatencyMeasurement
 from reports.records import StudyRecords, TrialRecord, TrialStatus
+from search.kept_scores import with_test_scores
 from search.spec import SearchSpec, load_spec
-from search.study import AskedTrial, StudySnapshot, read_snapshot
 from search.study_folder import StudyFolder
 from search.study_latencies import read_latencies
+from search.study_snapshot import AskedTrial, StudySnapshot, read_snapshot
 from search.trial_records import rung_scores
 
 __all__ = ["combine_records", "read_mlflow_runs", "read_study"]
@@ -20,6 +21,8 @@ __all__ = ["combine_records", "read_mlflow_runs", "read_study"]
 
 def read_study(folder: StudyFolder) -> StudyRecords:
     """Read a study: finished trials in the order they finished, then those that are running.
+
+    Networks that were looked at on test images once have these scores.
 
     A trial that was running when its driver was killed counts as running until the study is resumed.
 
@@ -33,7 +36,7 @@ def read_study(folder: StudyFolder) -> StudyRecords:
     return combine_records(
         spec,
         _with_defaults(folder, snapshot),
-        [*snapshot.records, *running],
+        [*with_test_scores(snapshot.records, folder.artifacts_path), *running],
         runs=read_mlflow_runs(folder),
         latencies=read_latencies(folder),
     )

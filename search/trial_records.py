@@ -14,10 +14,17 @@ from reports.records import NetworkScores, RungScores, TrialRecord, TrialStatus
 from search.backend import TrialPlan
 from search.outcomes import ItemOutcome
 from search.spec import SearchSpec
-from search.study import AskedTrial, ReachedRung
+from search.study_snapshot import AskedTrial, ReachedRung
 from search.work_items import PlannedTrial
 
-__all__ = ["Proposal", "complete_record", "rung_scores", "stopped_record", "unfinished_record"]
+__all__ = [
+    "Proposal",
+    "complete_record",
+    "network_scores",
+    "rung_scores",
+    "stopped_record",
+    "unfinished_record",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +99,7 @@ def rung_scores(reached: ReachedRung) -> RungScores:
         order=reached.order,
         seconds=sum(_own_seconds(result, shared).values()),
         finished_at=reached.outcome.finished_at,
-        scores=_scores_of(result),
+        scores=network_scores(result),
     )
 
 
@@ -122,7 +129,7 @@ def _complete_record(spec: SearchSpec, proposal: Proposal, outcome: ItemOutcome)
             f"the worker must run the planned trial {proposal.plan.trial_key}, but it ran "
             f"{result['trial_key']}; its data or its version of prunefront differ from the driver's"
         )
-    scores = _scores_of(result)
+    scores = network_scores(result)
     shared = {stage.name for stage in proposal.plan.stages}
     return TrialRecord(
         **_identity(spec, proposal),
@@ -144,7 +151,12 @@ def _complete_record(spec: SearchSpec, proposal: Proposal, outcome: ItemOutcome)
     )
 
 
-def _scores_of(result: Mapping[str, Any]) -> NetworkScores:
+def network_scores(result: Mapping[str, Any]) -> NetworkScores:
+    """Return the scores of a run that gave `RunResult` as plain data.
+
+    Raises:
+        ValidationError: A value is missing or not finite.
+    """
     return NetworkScores(**{name: result[name] for name in NetworkScores.model_fields if name in result})
 
 

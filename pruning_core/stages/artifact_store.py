@@ -22,10 +22,9 @@ import safetensors.torch
 from torch import Tensor, nn
 
 from pruning_core.errors import StorageError
+from pruning_core.kept_artifacts import FACTS_FILE, LAYOUT, artifact_folder
 
-LAYOUT = "v1"  # folder below the root; another layout of artifacts gets another folder
 _TENSORS = "tensors.safetensors"
-_FACTS = "facts.json"
 _PARTIAL = ".partial-"
 _ABANDONED_AFTER_S = 24 * 3600.0
 
@@ -64,11 +63,11 @@ class ArtifactStore:
         try:
             return Artifact(
                 tensors=safetensors.torch.load_file(folder / _TENSORS),
-                facts=json.loads((folder / _FACTS).read_text(encoding="utf-8")),
+                facts=json.loads((folder / FACTS_FILE).read_text(encoding="utf-8")),
             )
         except (OSError, ValueError, safetensors.SafetensorError) as error:
             raise StorageError(
-                f"artifact {folder} must hold {_TENSORS} and {_FACTS}, but cannot be read ({error}); "
+                f"artifact {folder} must hold {_TENSORS} and {FACTS_FILE}, but cannot be read ({error}); "
                 "delete that folder, and the stage runs again"
             ) from error
 
@@ -108,7 +107,7 @@ class ArtifactStore:
         return len(partial)
 
     def _folder(self, key: str) -> Path:
-        return self.root / LAYOUT / key[:2] / key
+        return artifact_folder(self.root, key)
 
 
 def network_tensors(network: nn.Module) -> dict[str, Tensor]:
@@ -120,7 +119,7 @@ def network_tensors(network: nn.Module) -> dict[str, Tensor]:
 def _write(folder: Path, artifact: Artifact) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in artifact.tensors.items()}
     (folder / _TENSORS).write_bytes(safetensors.torch.save(tensors))
-    (folder / _FACTS).write_text(json.dumps(artifact.facts, allow_nan=False), encoding="utf-8")
+    (folder / FACTS_FILE).write_text(json.dumps(artifact.facts, allow_nan=False), encoding="utf-8")
     folder.chmod(0o755)
 
 

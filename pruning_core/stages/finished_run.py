@@ -5,15 +5,15 @@ The test split is looked at once per network, for networks that were chosen; the
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
 from torch import nn
 
 from pruning_core.config import PruningConfig
 from pruning_core.data import DataSplits
+from pruning_core.kept_artifacts import score_key
 from pruning_core.progress import report_no_step
-from pruning_core.stage_keys import KEY_LENGTH, plan_run
+from pruning_core.stage_keys import plan_run
 from pruning_core.stages.artifact_store import Artifact, ArtifactStore
 from pruning_core.stages.context import StageContext
 from pruning_core.stages.dense import load_dense
@@ -66,8 +66,7 @@ def evaluate_on_test(
 
 
 def _kept_score(stage: str, context: StageContext, load: Callable[[], nn.Module]) -> Evaluation:
-    text = f"test {context.plan.key_of(stage)}"
-    key = hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+    key = score_key(context.plan.key_of(stage))
     found = context.store.get(key)
     if found is not None:
         return Evaluation(**found.facts)

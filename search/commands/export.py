@@ -25,22 +25,23 @@ from pruning_core.export import (
     export_network,
     fold_batch_norm,
 )
-from pruning_core.stages import ArtifactStore, evaluate_on_test, load_slim_network, slim_layout_of
+from pruning_core.stages import ArtifactStore, load_slim_network, slim_layout_of
 from pruning_core.training import Evaluation
 from reports.formats import amount, counted, percent
 from reports.fronts import scores_of
 from reports.latency_records import latest_of
 from reports.records import TestScores, TrialRecord
-from search.commands.pick import read_pick
 from search.export_card import equality_text, write_card
 from search.export_checks import check_accuracy, check_cost, check_key, find_trial
 from search.export_extras import ExportExtras, add_extras, parse_size
 from search.front_text import accuracy_with_interval
 from search.next_steps import open_study
+from search.pick_book import read_pick
 from search.plug_in_path import add_plug_in_path
 from search.spec import load_spec
 from search.study_folder import StudyFolder
 from search.study_records import read_study
+from search.test_scoring import score_on_test
 from search.text_tables import table_lines
 
 __all__ = ["ExportRequest", "export_trial", "read_trial_number"]
@@ -176,14 +177,7 @@ def _load(record: TrialRecord, store: ArtifactStore) -> _Subject:
         network=network,
         layout=cast("Layout", slim_layout_of(config, data=data, store=store)),
         validation=check_accuracy(network, record, data),
-        test=_score_on_test(config, data, store),
-    )
-
-
-def _score_on_test(config: PruningConfig, data: DataSplits, store: ArtifactStore) -> TestScores:
-    slim, dense = evaluate_on_test(config, data=data, store=store)
-    return TestScores(
-        num_images=slim.num_images, num_correct=slim.num_correct, num_correct_dense=dense.num_correct
+        test=score_on_test(config, data, store),
     )
 
 

@@ -1,44 +1,66 @@
-"""``prunefront pick``: choose a network, say why, and remember the choice for ``export``."""
+"""``prunefront pick``: choose a network, say why, and remember the choice for ``export``.
+
+What takes long comes after the choice stands: the look at the test images, repeats under other seeds, MLflow.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from reports.formats import amount, amount_of, percent
-from reports.fronts import scores_of
+from pruning_core.errors import PrunefrontError, StorageError
+from reports.confirmations import Confirmation
 from reports.pick_limits import PickLimits, parse_limits
 from reports.picks import NoPick, Pick, pick
-from reports.records import TrialRecord
-from search.disk import storage_errors, write_whole
-from search.front_text import accuracy_with_interval
+from reports.records import TestScores, TrialRecord
+from search.backend import STAGES_BACKEND, backend_settings, load_backend
 from search.next_steps import command, open_study
+from search.paused_collection import paused_collection
+from search.pick_book import PickEntry, amend_pick, remember_pick
+from search.pick_text import (
+    confirmation_lines,
+    no_pick_lines,
+    pick_lines,
+    plain_confirmation,
+    plain_pick,
+    plain_test,
+)
+from search.spec import SearchSpec, load_spec
 from search.study_folder import StudyFolder
-from search.study_records import read_study
-from search.terminal import NOTHING_FITS
-from search.text_tables import pair_lines
+from search.study_records import read_mlflow_runs, read_study
+from search.terminal import INTERRUPTED, NOTHING_FITS, warn
+from search.tracking_writer import quieten_mlflow
 
-__all__ = ["PICKS_FILE", "PickRequest", "pick_network", "read_pick"]
+__all__ = ["PickRequest", "pick_network", "rule_of"]
 
-PICKS_FILE = "picks.json"
-"""In the study's folder: the last choice, which ``export STUDY picked`` reads."""
-_OPTIONAL_COSTS = ("activation_memory", "latency_ms")
+_NUM_RUNNERS_UP = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PickRequest:
-    """What the user typed. ``rule``: a key of `PICK_RULES`."""
+    """What the user typed.
+
+    ``rule``: a key of `PICK_RULES`; None: what suits the limits. ``top``: how many networks are shown in a table.
+    ``test``: whether the test images may be looked at. ``num_repeats``: under other seeds; 0: none.
+    """
 
     max_flops: str | None = None
     max_params: str | None = None
     max_memory: str | None = None
     max_latency: str | None = None
     min_accuracy: str | None = None
-    rule: str = "best_under"
+    max_drop: str | None = None
+    rule: str | None = None
+    top: int | None = None
+    test: bool = True
+    num_repeats: int = 0
 
     @property
     def limits(self) -> PickLimits:
@@ -53,149 +75,143 @@ class PickRequest:
             max_activation_memory=self.max_memory,
             max_latency_ms=self.max_latency,
             min_accuracy=self.min_accuracy,
+            max_drop=self.max_drop,
         )
 
-    def to_plain(self) -> dict[str, str | None]:
-        """Return the limits as typed."""
-        return {
-            "max_flops": self.max_flops,
-            "max_params": self.max_params,
-            "max_memory": self.max_memory,
-            "max_latency": self.max_latency,
-            "min_accuracy": self.min_accuracy,
-        }
+    def limits_as_typed(self) -> dict[str, str | None]:
+        """Return the limits by the names of their options."""
+        names = ("max_flops", "max_params", "max_memory", "max_latency", "min_accuracy", "max_drop")
+        return {name: getattr(self, name) for name in names}
 
 
-def pick_network(study: str, storage: Path, request: PickRequest, *, as_json: bool) -> None:
-    """Choose a network, print it, and write the choice to the study's folder.
+def rule_of(**flags: bool) -> str | None:
+    """Return the rule whose flag is set, such as ``knee=True``; None if none is.
 
     Raises:
-        typer.Exit: With code 1 if no network fits; the choice made before, if any, stays.
+        ValueError: More than one is.
+    """
+    chosen = [name for name, is_set in flags.items() if is_set]
+    if len(chosen) > 1:
+        known = ", ".join(f"--{name}" for name in flags)
+        came = " and ".join(f"--{name}" for name in chosen)
+        raise ValueError(f"a network is picked by one of {known}, but got {came}; leave out all but one")
+    return chosen[0] if chosen else None
+
+
+def pick_network(
+    study: str, storage: Path, request: PickRequest, *, as_json: bool, backend: str = STAGES_BACKEND
+) -> None:
+    """Choose a network, print it, and write the choice to the study's folder and to MLflow.
+
+    Args:
+        study: Its name.
+        storage: Results folder.
+        request: What was typed.
+        as_json: Print JSON, when all is done; text comes as soon as it is known.
+        backend: ``module:function`` that makes what runs the repeats.
+
+    Raises:
+        PrunefrontError: There is no such study, or its folder cannot be written.
+        typer.Exit: With code 1 if no network fits; the choice made before, if any, stays. With 130 after Ctrl-C while
+            repeats run; the choice stands.
     """
     limits = request.limits
     folder = open_study(study, storage)
-    found = pick(read_study(folder), request.rule, limits)
-    plain = {"study": study, "rule": request.rule, "limits": request.to_plain(), **to_plain(found)}
-    if isinstance(found, Pick):
-        _remember(folder, plain)
-        export = command(folder, "export", "picked")
-        lines = pick_lines(found, export)
-        plain["export_command"] = export
-    else:
-        lines = no_pick_lines(found)
-    typer.echo(json.dumps(plain, indent=2) if as_json else "\n".join(lines))
+    num_runners_up = _NUM_RUNNERS_UP if request.top is None else request.top - 1
+    with paused_collection():
+        found = pick(read_study(folder), request.rule, limits, num_runners_up=num_runners_up)
+    plain = {"study": study, "limits": request.limits_as_typed(), **plain_pick(found)}
     if isinstance(found, NoPick):
+        typer.echo(json.dumps(plain, indent=2) if as_json else "\n".join(no_pick_lines(found)))
         raise typer.Exit(NOTHING_FITS)
+    choice = _Choice(request=request, folder=folder, spec=load_spec(folder.spec_path), found=found)
+    entry = remember_pick(folder, {**plain, "picked_at": time.time()})
+    test = choice.test_scores()
+    if test is not None:
+        entry["test"] = plain_test(test)
+        amend_pick(folder, test=entry["test"])
+    if not as_json:
+        typer.echo("\n".join(pick_lines(found, test, top=request.top)))
+    if request.num_repeats:
+        entry["confirmation"] = plain_confirmation(choice.confirm(backend))
+        amend_pick(folder, confirmation=entry["confirmation"])
+    export = command(folder, "export", "picked")
+    if as_json:
+        typer.echo(json.dumps({**entry, "export_command": export}, indent=2, allow_nan=False))
+    else:
+        typer.echo("\n".join(_closing_lines(entry, export)))
+    sys.stdout.flush()
+    choice.tell_mlflow(test, entry.get("mlflow"))
 
 
-def read_pick(folder: StudyFolder) -> int:
-    """Return the number of the trial that was picked last.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Choice:
+    """A network that was chosen, and what is still to be done about it."""
 
-    Raises:
-        ValueError: Nothing was picked yet, or the file is not what `pick_network` writes.
-    """
-    path = folder.path / PICKS_FILE
-    hint = f"; choose one first, such as with `{command(folder, 'pick', '--knee')}`"
-    try:
-        number = json.loads(path.read_text(encoding="utf-8"))["trial"]
-    except FileNotFoundError:
-        raise ValueError(f"a network of study '{folder.study}' must be picked, but none is{hint}") from None
-    except (ValueError, KeyError, TypeError):
-        number = None
-    if not isinstance(number, int):
-        raise ValueError(f"{path} must name a trial, but does not{hint}")
-    return number
+    request: PickRequest
+    folder: StudyFolder
+    spec: SearchSpec
+    found: Pick
 
+    @property
+    def record(self) -> TrialRecord:
+        """The chosen trial."""
+        return self.found.record
 
-def to_plain(found: Pick | NoPick) -> dict[str, Any]:
-    """Return a choice, or that there is none, as JSON can hold it."""
-    if isinstance(found, NoPick):
-        nearest = [
-            {**_plain_trial(miss.record), "excess": miss.excess, "text": miss.text} for miss in found.nearest
-        ]
-        return {"trial": None, "why": found.why, "nearest": nearest}
-    return {
-        **_plain_trial(found.record),
-        "why": found.why,
-        "runners_up": [_plain_trial(record) for record in found.runners_up],
-        "prices": [
-            {"limit": price.limit, **_plain_trial(price.record), "text": price.text} for price in found.prices
-        ],
-    }
+    def test_scores(self) -> TestScores | None:
+        """Return what is kept, or else look at the test images, if that is allowed and can be done."""
+        if self.record.test is not None or not self.request.test:
+            return self.record.test
+        number = self.record.number
+        warn(f"scoring trial {number} and the dense network on the test images, once ...")
+        from search.test_scoring import score_trial_on_test
 
+        try:
+            return score_trial_on_test(self.record, self.spec, self.folder)
+        except PrunefrontError as error:
+            warn(f"the pick stands, but trial {number} has no test score: {' '.join(str(error).split())}")
+            return None
 
-def pick_lines(found: Pick, export: str) -> list[str]:
-    """Say which network it is, why, what comes next to it, and what its limits cost."""
-    record = found.record
-    scores = scores_of(record)
-    dense = accuracy_with_interval(scores.num_correct_dense, scores.num_images)
-    facts = [
-        ("accuracy", f"{_accuracy(record)} on {scores.num_images:,} validation images; dense {dense}"),
-        ("FLOPs (MACs)", f"{amount(scores.macs)}, {percent(scores.macs_share)} of the dense network"),
-        ("params", f"{amount(scores.params)}, {percent(scores.params_share)} of the dense network"),
-    ]
-    facts += [
-        (label, f"{amount_of(resource, cost)}, {percent(share)} of the dense network")
-        for label, resource, cost, share in (
-            ("memory", "activation_memory", scores.activation_memory, scores.activation_memory_share),
-            ("latency", "latency_ms", scores.latency_ms, scores.latency_share),
-        )
-        if cost is not None and share is not None
-    ]
-    if scores.explanation_similarity is not None:
-        facts.append(
-            ("explanations", f"{percent(scores.explanation_similarity)} overlap with the dense network's")
-        )
-    facts.append(("settings", ", ".join(f"{name}={_short(value)}" for name, value in record.varied.items())))
-    lines = [found.why, "", *pair_lines(facts)]
-    if found.runners_up:
-        lines += [
-            "",
-            "Next best:",
-            *(f"  trial {other.number}: {_figures(other)}" for other in found.runners_up),
-        ]
-    if found.prices:
-        lines += ["", "What the limits cost:", *(f"  {price.text}" for price in found.prices)]
-    return [*lines, "", "Chosen on validation images; `export` looks at the test images.", f"Next: {export}"]
+    def confirm(self, backend: str) -> Confirmation:
+        """Run the repeats."""
+        from search.confirming import confirm_pick
+
+        settings = backend_settings(self.spec, self.folder, backend)
+        try:
+            return confirm_pick(self.record, self.request.num_repeats, load_backend(settings), warn)
+        except KeyboardInterrupt:
+            warn("interrupted; the pick stands, finished repeats are kept, and the same command goes on")
+            raise typer.Exit(INTERRUPTED) from None
+
+    def tell_mlflow(self, test: TestScores | None, told: Mapping[str, Any] | None) -> None:
+        """Tag the chosen run, unless that was done before; ``told``: what MLflow was told of this pick."""
+        run_id = read_mlflow_runs(self.folder).get("runs", {}).get(str(self.record.number))
+        new = {"run": run_id, "rule": self.found.rule, "test": test is not None}
+        if run_id is None:
+            warn(f"the pick stands, but MLflow has no run of trial {self.record.number} to tag yet")
+        elif new != told:
+            self._tag(test, new)
+
+    def _tag(self, test: TestScores | None, new: Mapping[str, Any]) -> None:
+        quieten_mlflow()
+        from mlflow.exceptions import MlflowException
+
+        from search.pick_tag import tag_pick
+
+        record = self.record.model_copy(update={"test": test})
+        try:
+            tag_pick(record, self.found.rule, self.spec, self.folder)
+        except (MlflowException, OSError, StorageError) as error:
+            reason = " ".join(str(error).split())
+            warn(f"the pick stands, but is not in MLflow ({reason}); the same command tries again")
+        else:
+            amend_pick(self.folder, mlflow=new)
 
 
-def no_pick_lines(found: NoPick) -> list[str]:
-    """Say that nothing fits, and what comes nearest."""
-    nearest = [f"  {miss.text} It has {_figures(miss.record)}." for miss in found.nearest]
-    return [found.why, *(["Nearest:"] if nearest else []), *nearest]
-
-
-def _remember(folder: StudyFolder, plain: dict[str, Any]) -> None:
-    with storage_errors(folder.path):
-        write_whole(folder.path / PICKS_FILE, json.dumps(plain, indent=2) + "\n")
-
-
-def _plain_trial(record: TrialRecord) -> dict[str, Any]:
-    scores = scores_of(record)
-    return {
-        "trial": record.number,
-        "trial_key": record.trial_key,
-        "accuracy": scores.accuracy,
-        "macs": scores.macs,
-        "macs_share": scores.macs_share,
-        "params": scores.params,
-        "params_share": scores.params_share,
-        **{name: cost for name in _OPTIONAL_COSTS if (cost := getattr(scores, name)) is not None},
-    }
-
-
-def _accuracy(record: TrialRecord) -> str:
-    scores = scores_of(record)
-    return accuracy_with_interval(scores.num_correct_fine_tuned, scores.num_images)
-
-
-def _figures(record: TrialRecord) -> str:
-    scores = scores_of(record)
-    return (
-        f"{_accuracy(record)}, {amount(scores.macs)} FLOPs (MACs) ({percent(scores.macs_share)}), "
-        f"{amount(scores.params)} params ({percent(scores.params_share)})"
-    )
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _closing_lines(entry: PickEntry, export: str) -> list[str]:
+    lines = []
+    if entry.get("confirmation") is not None:
+        kept = {name: entry["confirmation"][name] for name in Confirmation.model_fields}
+        lines = ["", *confirmation_lines(Confirmation.model_validate(kept))]
+    looked = "the test images were looked at for it alone" if entry.get("test") else "not on test images"
+    return [*lines, "", f"Chosen on validation images; {looked}.", f"Next: {export}"]

@@ -40,6 +40,30 @@ def test_accuracies_outside_their_range_are_refused(text: str) -> None:
         parse_limits(min_accuracy=text)
 
 
+@pytest.mark.parametrize("text", ["15", "15%", 15, "15.0"])
+def test_a_drop_at_its_limit_fits_and_below_it_is_in_excess(text: str | float) -> None:
+    assert parse_limits(max_drop=text).excess(SCORES) == {}  # 80 % against 95 %
+    assert parse_limits(max_drop="14.5").excess(SCORES) == pytest.approx({"max_drop": 0.005})
+
+
+@pytest.mark.parametrize("text", ["-1", "101", "0.5M", "points", "", "nan", "inf"])
+def test_drops_that_are_none_are_refused_with_examples(text: str) -> None:
+    expected = r"must be in points against the dense network, such as 0.5 or 0.5% \(0 to 100\), but got "
+    with pytest.raises(ValueError, match=f"the largest drop of accuracy {expected}{text!r}"):
+        parse_limits(max_drop=text)
+
+
+def test_one_limit_can_be_left_out_and_written_by_itself() -> None:
+    limits = parse_limits(max_macs="50%", max_drop="0.5", min_accuracy="92%")
+    assert limits.names() == ("max_macs", "min_accuracy", "max_drop")
+    assert limits.without("max_macs").names() == ("min_accuracy", "max_drop")
+    assert limits.text_of("max_drop") == "at most 0.5 points less accuracy than the dense network"
+    assert str(limits) == " and ".join(map(limits.text_of, limits.names()))
+    assert limits.without("max_macs").are_on_accuracy
+    assert not limits.are_on_accuracy
+    assert not parse_limits().are_on_accuracy
+
+
 MEASURED = NetworkScores(
     **SCORES.model_dump()
     | {
