@@ -39,6 +39,7 @@ __all__ = [
     "new_study_in_memory",
     "open_search_study",
     "read_snapshot",
+    "record_of",
 ]
 
 _VALUES, _KEY, _STARTED_AT, _RECORD, _REFUSED = "values", "trial_key", "started_at", "record", "refused"
@@ -302,8 +303,16 @@ def _with_rungs(asked: AskedTrial, attributes: Mapping[str, Any]) -> AskedTrial:
     return replace(asked, rungs=tuple(rungs), is_waiting=is_waiting)
 
 
+def record_of(trial: FrozenTrial) -> TrialRecord | None:
+    """Return what became of a trial; None while it runs, and of a refused proposal."""
+    written = trial.user_attrs.get(_RECORD)
+    return None if written is None else TrialRecord.model_validate(written)
+
+
 def _record_of(trial: FrozenTrial) -> TrialRecord:
-    return TrialRecord.model_validate(trial.user_attrs[_RECORD])
+    record = record_of(trial)
+    assert record is not None
+    return record
 
 
 def _records_in_order(trials: Iterable[FrozenTrial]) -> list[TrialRecord]:

@@ -41,7 +41,7 @@ from search.study import read_snapshot
 from search.study_folder import StudyFolder
 from search.tracking_writer import Projection, StudyAddress, address_of
 
-__all__ = ["MlflowProjection", "log_report"]
+__all__ = ["MlflowProjection", "log_report", "project_study"]
 
 _TRIAL_KEY = "trial.key"
 _RUN_STATUS = {
@@ -98,6 +98,31 @@ class MlflowProjection:
     def parent_id(self) -> str:
         """The parent run."""
         return self._parent_id
+
+    @property
+    def client(self) -> MlflowClient:
+        """What it writes with."""
+        return self._client
+
+    @property
+    def uri(self) -> str:
+        """MLflow's tracking address."""
+        return self._address.uri
+
+    @property
+    def experiment_id(self) -> str:
+        """The study's experiment."""
+        return self._experiment_id
+
+    @property
+    def dense_model_id(self) -> str:
+        """The logged model that stands for the dense network."""
+        return self._dense_id
+
+    @property
+    def run_ids(self) -> dict[str, str]:
+        """The runs of trials, by trial key."""
+        return {key: child.run_id for key, child in self._children.items()}
 
     @property
     def num_written(self) -> int:
@@ -270,6 +295,17 @@ def log_report(folder: StudyFolder, paths: Sequence[Path]) -> str:
     Raises:
         StorageError: There is no such study, or its driver was killed before it began.
     """
+    projection = project_study(folder)
+    projection.log_files(paths, "report")
+    return projection.parent_id
+
+
+def project_study(folder: StudyFolder) -> MlflowProjection:
+    """Open what MLflow has of a study; nothing is written but what every projection begins with.
+
+    Raises:
+        StorageError: There is no such study, or its driver was killed before it began.
+    """
     folder.check_existing()
     attributes = read_snapshot(folder).attributes
     if not {"id", "created_at", "facts"} <= attributes.keys():
@@ -278,9 +314,7 @@ def log_report(folder: StudyFolder, paths: Sequence[Path]) -> str:
             f"type `prunefront resume {folder.study}`"
         )
     address = address_of(load_spec(folder.spec_path), folder, attributes)
-    projection = MlflowProjection(address, attributes["facts"])
-    projection.log_files(paths, "report")
-    return projection.parent_id
+    return MlflowProjection(address, attributes["facts"])
 
 
 def _milliseconds(seconds: float | None) -> int:

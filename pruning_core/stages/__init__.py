@@ -8,6 +8,7 @@ from pruning_core.stages.assembly import StageOutcome
 from pruning_core.stages.explanation_fidelity import fidelity_of_run, study_dense_of_run
 from pruning_core.stages.finished_run import (
     evaluate_on_test,
+    find_test_scores,
     load_dense_network,
     load_slim_network,
     slim_layout_of,
@@ -27,6 +28,7 @@ __all__ = [
     "evaluate_on_test",
     "fidelity_of_run",
     "fields_read_by",
+    "find_test_scores",
     "load_dense_network",
     "load_slim_network",
     "plan_run",

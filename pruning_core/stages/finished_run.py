@@ -65,9 +65,22 @@ def evaluate_on_test(
     return slim, dense
 
 
-def _kept_score(stage: str, context: StageContext, load: Callable[[], nn.Module]) -> Evaluation:
+def find_test_scores(
+    config: PruningConfig, *, data: DataSplits, store: ArtifactStore
+) -> tuple[Evaluation, Evaluation] | None:
+    """Return the test scores of the slim and of the dense network if both were measured; measure nothing."""
+    context = finished_context(config, data=data, store=store)
+    slim, dense = (store.get(_score_key(stage, context)) for stage in ("fine_tune", "dense"))
+    return None if slim is None or dense is None else (Evaluation(**slim.facts), Evaluation(**dense.facts))
+
+
+def _score_key(stage: str, context: StageContext) -> str:
     text = f"test {context.plan.key_of(stage)}"
-    key = hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def _kept_score(stage: str, context: StageContext, load: Callable[[], nn.Module]) -> Evaluation:
+    key = _score_key(stage, context)
     found = context.store.get(key)
     if found is not None:
         return Evaluation(**found.facts)

@@ -35,6 +35,7 @@ OPTIONS = {
         "--json",
     ],
     "export": ["study", "trial", "--out", "--storage"],
+    "register": ["study", "--storage"],
     "ui": ["--storage", "--port"],
 }
 
