@@ -29,6 +29,7 @@ from reports.records import StudyRecords, TrialRecord, TrialStatus
 from reports.scores import NetworkScores
 
 __all__ = [
+    "GrowingFront",
     "StudyFront",
     "distinct",
     "find_front",
@@ -41,6 +42,7 @@ __all__ = [
     "objective_values",
     "ranks",
     "scores_of",
+    "volume_of",
 ]
 
 Objectives = Mapping[str, Direction]
@@ -58,6 +60,20 @@ class StudyFront:
     ranked: tuple[TrialRecord, ...]
     members: tuple[TrialRecord, ...]
     points: tuple[TrialRecord, ...]
+
+
+class GrowingFront:
+    """The distinct non-dominated rows seen so far; lower is better in every column."""
+
+    def __init__(self, num_columns: int) -> None:
+        self.rows: NDArray[np.float64] = np.zeros((0, num_columns))
+
+    def add(self, row: NDArray[np.float64]) -> bool:
+        """Take a row in, unless one that is there is at least as good everywhere; say whether it was taken."""
+        if np.any(np.all(self.rows <= row, axis=1)):
+            return False
+        self.rows = np.vstack([self.rows[~np.all(self.rows >= row, axis=1)], row])
+        return True
 
 
 def scores_of(record: TrialRecord) -> NetworkScores:
@@ -153,21 +169,20 @@ def distinct(records: Sequence[TrialRecord], objectives: Objectives) -> tuple[Tr
 
 def hypervolume(records: Sequence[TrialRecord], objectives: Objectives) -> float:
     """Return the dominated share of the box between reference and ideal, in [0, 1]; 0 without trials."""
-    return _volume(normalised_losses(records, objectives))
+    return volume_of(normalised_losses(records, objectives))
 
 
 def hypervolume_history(study: StudyRecords) -> tuple[tuple[float, float], ...]:
     """Return ``(seconds since the study began, hypervolume)`` after each finished trial that raised it."""
     finished = sorted(_ranked(study), key=lambda record: (record.finished_at or 0.0, record.number))
     losses = normalised_losses(finished, study.objectives)
-    front = np.zeros((0, len(study.objectives)))
+    front = GrowingFront(len(study.objectives))
     history: list[tuple[float, float]] = []
     best = 0.0
     for record, row in zip(finished, losses, strict=True):
-        if np.any(np.all(front <= row, axis=1)):
+        if not front.add(row):
             continue
-        front = np.vstack([front[~np.all(front >= row, axis=1)], row])
-        volume = _volume(front)
+        volume = volume_of(front.rows)
         if volume > best:
             best = volume
             history.append((max(0.0, (record.finished_at or 0.0) - study.created_at), volume))
@@ -180,7 +195,8 @@ def _refuse_nan(values: NDArray[np.float64]) -> None:
         raise ValueError(f"objective values must be numbers, but row {int(is_nan.argmax())} has NaN")
 
 
-def _volume(losses: NDArray[np.float64]) -> float:
+def volume_of(losses: NDArray[np.float64]) -> float:
+    """Return the hypervolume of rows of normalised losses, in [0, 1]; 0 without rows."""
     if len(losses) == 0:
         return 0.0
     return float(moocore.hypervolume(losses, ref=np.ones(losses.shape[1])))

@@ -1,8 +1,9 @@
 """The schema of a finished trial, of a study, and their spelling in MLflow.
 
-MLflow keys are spelt in this file and nowhere else. A trial's run carries few, comparable values (`to_metrics`,
-`to_params`, `to_tags`) for MLflow's own filters and charts, and the whole record as the artifact `RECORD_FILE`
-(a tag would be cut at 8,000 characters). `from_mlflow` reads the record back and refuses a run whose values disagree.
+MLflow keys of trials are spelt in this file and nowhere else (`front_series` names what a study's run has). A trial's
+run carries few, comparable values (`to_metrics`, `to_params`, `to_tags`) for MLflow's own filters and charts, and the
+whole record as the artifact `RECORD_FILE` (a tag would be cut at 8,000 characters). `from_mlflow` reads the record
+back and refuses a run whose values disagree.
 """
 
 from __future__ import annotations

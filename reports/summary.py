@@ -12,6 +12,7 @@ from reports.formats import accuracy_text, amount, counted, percent, slim_accura
 from reports.fronts import StudyFront, scores_of
 from reports.picks import Pick, pick
 from reports.records import StudyRecords, TrialRecord, TrialStatus
+from reports.roles import most_accurate, smallest
 
 __all__ = [
     "ReasonCount",
@@ -94,12 +95,7 @@ def headline(front: StudyFront) -> str:
     if len(front.points) == 1:
         scores = scores_of(front.points[0])
         return f"One network on the front: {slim_accuracy(scores)} at {percent(scores.macs_share, 0)} of the FLOPs."
-    best = scores_of(
-        max(front.points, key=lambda record: (scores_of(record).accuracy, -scores_of(record).macs))
-    )
-    least = scores_of(
-        min(front.points, key=lambda record: (scores_of(record).macs, -scores_of(record).accuracy))
-    )
+    best, least = scores_of(most_accurate(front)), scores_of(smallest(front))
     return (
         f"{len(front.points):,} networks on the front: from {slim_accuracy(best)} at {percent(best.macs_share, 0)} of "
         f"the FLOPs to {slim_accuracy(least)} at {percent(least.macs_share, 0)}."
@@ -133,16 +129,15 @@ def suggestions(front: StudyFront) -> tuple[Suggestion, ...]:
     if not front.points:
         return ()
     found: list[tuple[str, TrialRecord, str]] = []
-    best = max(front.points, key=lambda record: (scores_of(record).accuracy, -scores_of(record).macs))
-    found.append(("Most accurate", best, "The highest validation accuracy of the study."))
+    found.append(("Most accurate", most_accurate(front), "The highest validation accuracy of the study."))
     lossless = [record for record in front.points if _is_as_good_as_dense(record)]
     if lossless:
-        smallest = min(lossless, key=lambda record: (scores_of(record).macs, record.number))
-        images = f"{scores_of(smallest).num_images:,}"
+        cheapest = min(lossless, key=lambda record: (scores_of(record).macs, record.number))
+        images = f"{scores_of(cheapest).num_images:,}"
         found.append(
             (
                 "No measurable loss",
-                smallest,
+                cheapest,
                 f"The smallest that {images} images cannot tell from the dense one.",
             )
         )
@@ -151,8 +146,7 @@ def suggestions(front: StudyFront) -> tuple[Suggestion, ...]:
         found.append(
             ("Balanced", knee.record, "The knee: larger ones gain little on it, smaller ones lose much.")
         )
-    least = min(front.points, key=lambda record: (scores_of(record).macs, -scores_of(record).accuracy))
-    found.append(("Smallest", least, "The fewest FLOPs (MACs) of the front."))
+    found.append(("Smallest", smallest(front), "The fewest FLOPs (MACs) of the front."))
     merged: dict[int, Suggestion] = {}
     for title, record, why in found:
         before = merged.get(record.number)

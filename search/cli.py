@@ -249,11 +249,27 @@ def export(  # noqa: PLR0913, PLR0917 - one argument per option
 
 
 @app.command()
+def register(study: Study, storage: Storage = RESULTS) -> None:
+    """Put the front's networks into MLflow's model registry.
+
+    Aliases: smallest, balanced, most-accurate, champion (the picked one).
+    """
+    from search.commands.register import register_study
+
+    register_study(study, storage)
+
+
+@app.command()
 def ui(
     storage: Storage = RESULTS,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="On the loopback address.")] = 5000,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=1, max=65534, help="Of MLflow, on the loopback address; optuna-dashboard: the next."
+        ),
+    ] = 5000,
 ) -> None:
-    """Browse the studies in MLflow until Ctrl-C."""
+    """Browse the studies in MLflow, and in optuna-dashboard if it is installed, until Ctrl-C."""
     from search.commands.ui import serve_ui
 
     serve_ui(storage, port)

@@ -37,6 +37,8 @@ class StagesBackend:
             "dataset": config.dataset.name,
             "dataset.fingerprint": data.fingerprint,
             "dataset.num_classes": data.num_classes,
+            "dataset.image_shape": " x ".join(map(str, data.input_shape)),
+            "dataset.split_seed": config.dataset.split_seed,
             "dataset.num_train": len(data.train),
             "dataset.num_validation": len(data.validation),
             "dataset.num_test": len(data.test),

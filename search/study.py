@@ -51,6 +51,7 @@ __all__ = [
     "new_study_in_memory",
     "open_search_study",
     "read_snapshot",
+    "record_of",
 ]
 
 _SAMPLER, _EARLIER = "sampler", "earlier_trials"
@@ -242,8 +243,16 @@ def _never(_: Mapping[str, Value]) -> bool:
     return False
 
 
+def record_of(trial: FrozenTrial) -> TrialRecord | None:
+    """Return what became of a trial; None while it runs, and of a refused proposal."""
+    written = trial.user_attrs.get(RECORD)
+    return None if written is None else TrialRecord.model_validate(written)
+
+
 def _record_of(trial: FrozenTrial) -> TrialRecord:
-    return TrialRecord.model_validate(trial.user_attrs[RECORD])
+    record = record_of(trial)
+    assert record is not None
+    return record
 
 
 def _records_in_order(trials: Iterable[FrozenTrial]) -> list[TrialRecord]:

@@ -1,7 +1,8 @@
 """MLflow as a projection of the study: one parent run per study, one child per trial key.
 
 Everything here can be repeated: runs are found by tag before they are created, and time stamps come from the
-records, so a second write adds nothing. MLflow is never read back for anything but which runs it has.
+records, so a second write adds nothing. MLflow is never read back for anything but which runs it has, and how far
+their series go.
 This file imports mlflow, which takes seconds; `tracking_writer` imports it in a thread of its own.
 """
 
@@ -19,7 +20,8 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from pruning_core.errors import StorageError
-from reports.fronts import find_front, front_ranks, hypervolume, is_ranked
+from reports.front_series import BEST_ACCURACY, front_series
+from reports.fronts import find_front, front_ranks, is_ranked, scores_of
 from reports.records import (
     RECORD_FILE,
     StudyRecords,
@@ -31,6 +33,7 @@ from reports.records import (
     to_tags,
 )
 from search.disk import write_whole
+from search.mlflow_inputs import STUDY_ID, dataset_of, log_inputs
 from search.mlflow_store import SQLITE, create_database
 from search.mlflow_view import SHARED_VIEW, SHARED_VIEW_TAG, SHARED_VIEW_VALUE
 from search.spec import load_spec
@@ -38,9 +41,8 @@ from search.study import read_snapshot
 from search.study_folder import StudyFolder
 from search.tracking_writer import Projection, StudyAddress, address_of
 
-__all__ = ["MlflowProjection", "log_report"]
+__all__ = ["MlflowProjection", "log_report", "project_study"]
 
-_STUDY_ID = "study.id"
 _TRIAL_KEY = "trial.key"
 _RUN_STATUS = {
     TrialStatus.COMPLETE: "FINISHED",
@@ -54,6 +56,8 @@ A search for slimmer networks; each child run is one. The report is among the ar
 - on the front: ``tags.`pareto.front` = 'true'``; the next front behind it: ``tags.`pareto.rank` = '2'``
 - accuracies are of validation images; `macs` are the multiply-accumulates of one image; shares are kept / dense
 - a child's parameters are what varied; its artifact `record.json` holds everything
+- metrics of this run are series, one point per finished network: hypervolume, size of the front, best accuracy, and
+  best accuracy within 10, 25, 50 and 75 percent of what the dense network costs
 """
 _MAX_BATCH = 900  # MLflow takes at most 1000 values in one call
 
@@ -83,13 +87,42 @@ class MlflowProjection:
         self._experiment_id = self._find_experiment()
         self._client.set_experiment_tag(self._experiment_id, SHARED_VIEW_TAG, SHARED_VIEW_VALUE)
         self._parent_id = self._find_parent(tags)
+        self._facts = tags
+        self._dense_id = log_inputs(
+            self._client, self._experiment_id, self._parent_id, address.study_id, tags
+        )
         self._children = self._find_children()
-        self._num_points = 0
+        self._num_points = self._count_points()
 
     @property
     def parent_id(self) -> str:
         """The parent run."""
         return self._parent_id
+
+    @property
+    def client(self) -> MlflowClient:
+        """What it writes with."""
+        return self._client
+
+    @property
+    def uri(self) -> str:
+        """MLflow's tracking address."""
+        return self._address.uri
+
+    @property
+    def experiment_id(self) -> str:
+        """The study's experiment."""
+        return self._experiment_id
+
+    @property
+    def dense_model_id(self) -> str:
+        """The logged model that stands for the dense network."""
+        return self._dense_id
+
+    @property
+    def run_ids(self) -> dict[str, str]:
+        """The runs of trials, by trial key."""
+        return {key: child.run_id for key, child in self._children.items()}
 
     @property
     def num_written(self) -> int:
@@ -130,7 +163,7 @@ class MlflowProjection:
         )
 
     def _find_parent(self, tags: Mapping[str, object]) -> str:
-        runs = self._runs(f"tags.`{_STUDY_ID}` = '{self._address.study_id}'")
+        runs = self._runs(f"tags.`{STUDY_ID}` = '{self._address.study_id}'")
         run = next(runs, None)
         if run is None:
             run = self._client.create_run(
@@ -138,7 +171,7 @@ class MlflowProjection:
                 start_time=_milliseconds(self._address.created_at),
                 run_name=self._address.study,
                 tags={
-                    _STUDY_ID: self._address.study_id,
+                    STUDY_ID: self._address.study_id,
                     MLFLOW_RUN_NOTE: _DESCRIPTION,
                     **{name: str(tag) for name, tag in tags.items()},
                 },
@@ -192,16 +225,40 @@ class MlflowProjection:
         child.tags.update(tags)
         child.is_written = True
 
+    def _count_points(self) -> int:
+        """Count the trials of which all points of the series are written: the last series has one for each."""
+        return len(self._client.get_metric_history(self._parent_id, BEST_ACCURACY))
+
     def _write_series(self, ranked: Sequence[TrialRecord], study: StudyRecords) -> None:
-        """Write hypervolume and size of the front after each trial that counts."""
-        points = []
-        for num_trials in range(self._num_points + 1, len(ranked) + 1):
-            at = _milliseconds(ranked[num_trials - 1].finished_at)
-            values = _front_values(ranked[:num_trials], study)
-            points += [Metric(name, value, at, num_trials) for name, value in values.items()]
+        """Write how the front grew with each trial that counts, as far as MLflow lacks it."""
+        points = self._dense_accuracy(ranked[0]) if ranked and self._num_points == 0 else []
+        series = front_series(ranked, study.objectives)
+        for num_trials, (record, values) in enumerate(zip(ranked, series, strict=True), start=1):
+            if num_trials > self._num_points:
+                at = _milliseconds(record.finished_at)
+                points += [Metric(name, value, at, num_trials) for name, value in values.items()]
         for start in range(0, len(points), _MAX_BATCH):
             self._client.log_batch(self._parent_id, metrics=points[start : start + _MAX_BATCH])
         self._num_points = len(ranked)
+
+    def _dense_accuracy(self, record: TrialRecord) -> list[Metric]:
+        """Return the dense network's accuracy, of its model and of the study's run; nothing where trials vary it."""
+        scores = scores_of(record)
+        if scores.dense_macs != self._facts["dense.macs"]:
+            return []
+        data = dataset_of(self._facts)
+        return [
+            Metric(
+                "accuracy_dense",
+                scores.accuracy_dense,
+                _milliseconds(record.finished_at),
+                step=0,
+                model_id=self._dense_id,
+                dataset_name=data.name,
+                dataset_digest=data.digest,
+                run_id=self._parent_id,
+            )
+        ]
 
     def _write_tags(self, finished: Sequence[TrialRecord], study: StudyRecords, *, ranks_too: bool) -> None:
         """Bring the tags of the front up to date; on the way only those that say who is on it."""
@@ -238,6 +295,17 @@ def log_report(folder: StudyFolder, paths: Sequence[Path]) -> str:
     Raises:
         StorageError: There is no such study, or its driver was killed before it began.
     """
+    projection = project_study(folder)
+    projection.log_files(paths, "report")
+    return projection.parent_id
+
+
+def project_study(folder: StudyFolder) -> MlflowProjection:
+    """Open what MLflow has of a study; nothing is written but what every projection begins with.
+
+    Raises:
+        StorageError: There is no such study, or its driver was killed before it began.
+    """
     folder.check_existing()
     attributes = read_snapshot(folder).attributes
     if not {"id", "created_at", "facts"} <= attributes.keys():
@@ -246,14 +314,7 @@ def log_report(folder: StudyFolder, paths: Sequence[Path]) -> str:
             f"type `prunefront resume {folder.study}`"
         )
     address = address_of(load_spec(folder.spec_path), folder, attributes)
-    projection = MlflowProjection(address, attributes["facts"])
-    projection.log_files(paths, "report")
-    return projection.parent_id
-
-
-def _front_values(ranked: Sequence[TrialRecord], study: StudyRecords) -> dict[str, float]:
-    front = find_front(study.model_copy(update={"records": tuple(ranked)}))
-    return {"hypervolume": hypervolume(ranked, study.objectives), "front_size": float(len(front.points))}
+    return MlflowProjection(address, attributes["facts"])
 
 
 def _milliseconds(seconds: float | None) -> int:

@@ -1,4 +1,7 @@
-"""``prunefront ui``: MLflow on the loopback address, over the embedded store of a results folder."""
+"""``prunefront ui``: MLflow on the loopback address, over the embedded store of a results folder.
+
+With the extra ``prunefront[dashboard]``, optuna-dashboard on the next port as well.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,14 @@ def serve_ui(storage: Path, port: int) -> None:
     """Serve the store until Ctrl-C or SIGTERM; the server and its own workers end with this process.
 
     Raises:
-        StorageError: The folder has no store, or the port is taken.
+        StorageError: The folder has no store, or a port is taken.
     """
     arguments = server_command(storage, port)
     address = f"http://{HOST}:{port}"
+    dashboard = _serve_dashboard(storage, port + 1)
     typer.echo(f"MLflow on {address} (ready in about half a minute; Ctrl-C ends it)")
     typer.echo("".join(f"  {line}\n" for line in pair_lines(study_links(storage, address))), nl=False)
+    typer.echo(dashboard)
     environment = {**os.environ, **_ENVIRONMENT}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = subprocess.Popen(arguments, env=environment, start_new_session=True)  # noqa: S603 - no shell
@@ -71,17 +76,32 @@ def server_command(storage: Path, port: int) -> list[str]:
             f"a results folder with an MLflow store must be named, but {root} has no mlflow.db; "
             "launch a search first, or name another with --storage DIR"
         )
-    with socket.socket() as probe:
-        if probe.connect_ex((HOST, port)) == 0:
-            raise StorageError(
-                f"port {port} must be free, but something answers on it; choose another with --port"
-            )
+    _check_free(port)
     store = f"sqlite:///{root / 'mlflow.db'}"
     files = (root / "mlruns").as_uri()
     return [
         *(sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)),
         *("--backend-store-uri", store, "--default-artifact-root", files, "--workers", "1"),
     ]
+
+
+def _serve_dashboard(storage: Path, port: int) -> str:
+    """Serve optuna-dashboard, if it is installed, until this process ends, and say where."""
+    from search.dashboard import has_dashboard, start_dashboard
+
+    if not has_dashboard():
+        return "optuna-dashboard: not installed; `pip install 'prunefront[dashboard]'` brings it"
+    _check_free(port)
+    start_dashboard(StudyFolder(storage, "any").root, HOST, port)
+    return f"optuna-dashboard on http://{HOST}:{port} (read-only)"
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        if probe.connect_ex((HOST, port)) == 0:
+            raise StorageError(
+                f"port {port} must be free, but something answers on it; choose another with --port"
+            )
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:

@@ -55,6 +55,7 @@ OPTIONS = {
         "--overwrite",
         "--storage",
     ],
+    "register": ["study", "--storage"],
     "ui": ["--storage", "--port"],
 }
 

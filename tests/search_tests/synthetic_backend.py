@@ -40,7 +40,13 @@ class SyntheticBackend:
         self._root = Path(settings.artifacts)
 
     def describe(self, config: PruningConfig) -> Facts:
-        return {"dataset": config.dataset.name, "dense.macs": DENSE_MACS, "dense.params": DENSE_PARAMS}
+        return {
+            "dataset": config.dataset.name,
+            "dataset.fingerprint": _key("data", config.dataset.name),
+            "architecture": config.architecture.name,
+            "dense.macs": DENSE_MACS,
+            "dense.params": DENSE_PARAMS,
+        }
 
     def sweep(self) -> None:
         for path in self._root.glob("partial-*"):

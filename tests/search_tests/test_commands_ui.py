@@ -53,7 +53,7 @@ def test_a_port_that_is_taken_is_refused(store: Path) -> None:
             server_command(store, port)
 
 
-@pytest.mark.parametrize("port", ["0", "65536", "http"])
+@pytest.mark.parametrize("port", ["0", "65535", "http"])
 def test_a_port_that_cannot_be_is_refused(port: str) -> None:
     assert runner.invoke(app, ["ui", "--port", port]).exit_code == 2
 

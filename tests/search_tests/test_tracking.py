@@ -10,13 +10,20 @@ from mlflow.entities import Metric, Run
 from mlflow.tracking import MlflowClient
 
 from pruning_core.errors import StorageError
-from reports.fronts import find_front, front_ranks, hypervolume
+from reports.fronts import find_front, front_ranks, hypervolume, scores_of
 from reports.records import StudyRecords, TrialStatus, from_mlflow
 from search.mlflow_view import SHARED_VIEW
 from search.study import open_search_study
 from search.tracking import MlflowProjection, log_report
 from search.tracking_writer import StudyAddress
-from tests.reports_tests.synthetic import START, make_study
+from tests.reports_tests.synthetic import (
+    DENSE_CORRECT,
+    DENSE_MACS,
+    DENSE_PARAMS,
+    NUM_IMAGES,
+    START,
+    make_study,
+)
 from tests.search_tests.synthetic_search import make_folder, make_spec
 
 pytestmark = [
@@ -28,7 +35,15 @@ pytestmark = [
 
 ALL_STATUSES = (TrialStatus.COMPLETE, TrialStatus.COMPLETE, TrialStatus.FAILED, TrialStatus.INFEASIBLE)
 CREATED_AT = START - 60
-FACTS = {"dataset": "digits", "dense.macs": 41_000_000}
+FACTS = {
+    "dataset": "digits",
+    "dataset.fingerprint": "0123456789abcdef" * 4,
+    "dataset.num_train": 935,
+    "dataset.num_validation": 503,
+    "architecture": "cifar_resnet20",
+    "dense.macs": DENSE_MACS,
+    "dense.params": DENSE_PARAMS,
+}
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +189,7 @@ def test_the_parent_carries_facts_and_the_front_s_history(address: StudyAddress)
     for num_trials in range(1, 7):
         projection.sync(first(study, num_trials))
     seen = Reader(address)
-    assert seen.parent.data.tags["dense.macs"] == "41000000"
+    assert seen.parent.data.tags["dense.macs"] == str(DENSE_MACS)
     assert seen.parent.info.status == "RUNNING"
     points = seen.history(seen.parent, "hypervolume")
     assert [point.step for point in points] == [1, 2, 3, 4, 5, 6]
@@ -190,6 +205,53 @@ def test_the_parent_carries_facts_and_the_front_s_history(address: StudyAddress)
     assert seen.parent.info.start_time == int(CREATED_AT * 1000)
     assert seen.parent.info.end_time == int(study.updated_at * 1000)
     assert "tags.`pareto.front` = 'true'" in seen.parent.data.tags["mlflow.note.content"]
+
+
+def test_data_and_dense_network_are_inputs_of_the_parent(address: StudyAddress) -> None:
+    study = make_study(3)
+    for _ in range(2):
+        MlflowProjection(address, FACTS).sync(study, "FINISHED")
+    seen = Reader(address)
+    inputs = seen.client.get_run(seen.parent.info.run_id).inputs
+    (data,) = inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("digits", "0123456789abcdef0123456789abcdef0123")
+    assert json.loads(data.dataset.profile) == {
+        "fingerprint": "0123456789abcdef" * 4,
+        "num_train": 935,
+        "num_validation": 503,
+    }
+    assert {tag.key: tag.value for tag in data.tags} == {"mlflow.data.context": "training + validation"}
+    (model,) = inputs.model_inputs
+    (dense,) = seen.client.search_logged_models([seen.parent.info.experiment_id])
+    assert (dense.model_id, dense.name, dense.status) == (model.model_id, "dense", "READY")
+    assert dense.params == {
+        "architecture": "cifar_resnet20",
+        "macs": str(DENSE_MACS),
+        "params": str(DENSE_PARAMS),
+    }
+    (metric,) = dense.metrics
+    assert (metric.key, metric.value) == ("accuracy_dense", DENSE_CORRECT / NUM_IMAGES)
+    assert seen.parent.data.metrics["accuracy_dense"] == DENSE_CORRECT / NUM_IMAGES
+
+
+def test_the_best_accuracy_within_each_budget_is_a_series(address: StudyAddress) -> None:
+    study = make_study(12)
+    MlflowProjection(address, FACTS).sync(first(study, 7))
+    MlflowProjection(address, FACTS).sync(study, "FINISHED")
+    seen = Reader(address)
+    scores = [scores_of(record) for record in study.records]
+    for percent in (25, 50, 75):
+        steps = {
+            point.step: point.value
+            for point in seen.history(seen.parent, f"best_accuracy_within/macs_{percent}_percent")
+        }
+        for number in range(1, 13):
+            cheap = [one.accuracy for one in scores[:number] if 100 * one.macs <= percent * DENSE_MACS]
+            assert steps.get(number) == max(cheap, default=None)
+    overall = seen.history(seen.parent, "best_accuracy")
+    assert [point.value for point in overall] == [
+        max(one.accuracy for one in scores[:number]) for number in range(1, 13)
+    ]
 
 
 def test_studies_of_the_same_name_do_not_mix(address: StudyAddress) -> None:

@@ -1,0 +1,59 @@
+"""How a front grows while a search runs: one set of values after each trial that counts.
+
+MLflow draws them as metric series of the study's run. Every value is a running one, so that nothing depends on when
+it was written:
+
+* ``hypervolume`` and ``front_size``, as `reports.fronts` defines them;
+* ``best_accuracy``: of the trials that count, which keep all of their own limits and the search's constraints;
+* ``best_accuracy_within/macs_25_percent``: of those that cost at most 25 % of the dense network's MACs; likewise for
+  10, 50 and 75 %, and for every other cost among the objectives. The ladder is the same for every study, so that
+  studies can be laid over each other. A step that no network has reached yet has no value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+from reports.fronts import GrowingFront, normalised_losses, objective_values, scores_of, volume_of
+from reports.objectives import Direction
+from reports.records import TrialRecord
+from reports.scores import NetworkScores
+
+__all__ = ["BEST_ACCURACY", "LADDER_PERCENT", "front_series"]
+
+LADDER_PERCENT = (10, 25, 50, 75)
+"""Shares of the dense network's cost that accuracies are followed under."""
+BEST_ACCURACY = "best_accuracy"
+"""The series that has a point for every trial that counts, and comes last among its values."""
+
+
+def front_series(
+    records: Iterable[TrialRecord], objectives: Mapping[str, Direction]
+) -> Iterator[dict[str, float]]:
+    """Yield the values after each of these trials, which must all count, in the order they finished."""
+    signs = np.array([1 if way is Direction.MINIMIZE else -1 for way in objectives.values()])
+    points, losses = GrowingFront(len(objectives)), GrowingFront(len(objectives))
+    volume, best = 0.0, 0.0
+    within: dict[str, float] = {}
+    for record in records:
+        points.add(signs * np.array(objective_values(record, objectives)))
+        if losses.add(normalised_losses([record], objectives)[0]):
+            volume = volume_of(losses.rows)
+        scores = scores_of(record)
+        best = max(best, scores.accuracy)
+        for step in _ladder_steps(scores, objectives):
+            within[step] = max(scores.accuracy, within.get(step, 0.0))
+        yield {"hypervolume": volume, "front_size": float(len(points.rows)), **within, BEST_ACCURACY: best}
+
+
+def _ladder_steps(scores: NetworkScores, objectives: Iterable[str]) -> Iterator[str]:
+    """Yield the steps of the ladder that a network is cheap enough for."""
+    for name in objectives:
+        dense: float | None = getattr(scores, f"dense_{name}", None)
+        if dense is None:
+            continue
+        for percent in LADDER_PERCENT:
+            if 100 * scores.cost(name) <= percent * dense:
+                yield f"{BEST_ACCURACY}_within/{name}_{percent}_percent"
