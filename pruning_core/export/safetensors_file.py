@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from pruning_core.errors import UnsupportedNetworkError
@@ -20,7 +20,7 @@ def export_safetensors(network: nn.Module, folder: Path, example_images_NCHW: Te
     state = {
         name: values.detach().cpu().contiguous().clone() for name, values in network.state_dict().items()
     }
-    save_file(state, folder / WEIGHTS_FILE)
+    (folder / WEIGHTS_FILE).write_bytes(save(state))  # save_file makes a file that nobody else may read
     loaded = load_file(folder / WEIGHTS_FILE)
     for name, values in state.items():
         if not torch.equal(loaded[name].nan_to_num(), values.nan_to_num()):

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pruning_core.latency.cpu_threads import threads
 from pruning_core.latency.layer_work import LayerCall, trace_calls
 from pruning_core.latency.table import LatencyGrid, LatencyTable
-from pruning_core.latency.turns import threads
 
 _WARM_UP = 5
 _SEED = 0

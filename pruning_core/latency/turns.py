@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from pruning_core.export import OnnxNetwork
 from pruning_core.export.onnx_file import ONNX_FILE, export_onnx
+from pruning_core.latency.cpu_threads import threads
 
 ForwardPass = Callable[[], object]
 Name = TypeVar("Name", bound=Hashable)
@@ -114,17 +114,6 @@ def quantiles_ms(times_ms: list[float]) -> tuple[float, float]:
     """Return the median and the 90th percentile."""
     median_ms, p90_ms = np.quantile(times_ms, [0.5, 0.9])
     return float(median_ms), float(p90_ms)
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Have torch use so many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _time_turn(run: ForwardPass, count: int) -> list[float]:

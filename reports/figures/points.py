@@ -35,7 +35,7 @@ def still_latencies(front: StudyFront) -> Figure | None:
     info = latency_info(front)
     if info is None:
         return None
-    axes = new_axes(x_title="FLOPs (MACs)", y_title="latency (ms)")
+    axes = new_axes(x_title="FLOPs (MACs)", y_title=info.axis)
     layers = (
         (
             "front",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -188,7 +189,7 @@ def _example_images(data: DataSplits) -> Tensor:
 
 def _origin(subject: _Subject, folded: Mapping[str, str]) -> NetworkOrigin:
     return NetworkOrigin(
-        architecture=subject.config.architecture.model_dump(mode="json"),
+        architecture=_without_folders(subject.record.config)["architecture"],
         layout=subject.layout,
         folded=folded,
         input_shape=subject.data.input_shape,
@@ -208,7 +209,7 @@ def _facts(subject: _Subject) -> dict[str, Any]:
         "trial_key": record.trial_key,
         "method": record.method,
         "varied": dict(record.varied),
-        "config": dict(record.config),
+        "config": _without_folders(record.config),
         "data_fingerprint": subject.data.fingerprint,
         "macs": scores.macs,
         "macs_share": scores.macs_share,
@@ -223,6 +224,19 @@ def _facts(subject: _Subject) -> dict[str, Any]:
         },
         "test": subject.test.model_dump(),
     }
+
+
+def _without_folders(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with names of files in the place of where they lie: a folder that is passed on tells neither."""
+    plain = copy.deepcopy(dict(config))
+    for section, field in (
+        (plain["dataset"], "root"),
+        (plain["architecture"], "checkpoint"),
+        (plain, "latency_table"),
+    ):
+        if section[field] is not None:
+            section[field] = Path(section[field]).name
+    return plain
 
 
 def _lines(subject: _Subject, report: ExportReport, extras: ExportExtras, *, num_folded: int) -> list[str]:

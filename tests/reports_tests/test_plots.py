@@ -18,6 +18,7 @@ from reports.plots.stage_times import stage_times_info
 from reports.plots.step_prices import step_prices_info
 from reports.plots.theme import DARK, describe_settings, thin_out
 from reports.records import StudyRecords, TrialStatus
+from tests.reports_tests.latency_cases import measurement, network
 from tests.reports_tests.synthetic import (
     MIXED,
     make_gallery,
@@ -344,3 +345,23 @@ def test_of_very_many_classes_those_that_moved_most_are_drawn() -> None:
     drawing = draw_class_drift(find_front(study))
     assert drawing is not None
     assert drawing.note == "The 60 classes whose explanations moved most; 40 others are not drawn."
+
+
+def test_measured_latencies_take_the_place_of_the_tables() -> None:
+    study = with_latency(study_of([record_with(0, 0.9, 600_000, 1), record_with(1, 0.8, 400_000, 1)]), 2)
+    measured = measurement(
+        network(None, 1_000_000, onnxruntime=1.0, torch=3.0),
+        network(0, 600_000, onnxruntime=0.7, torch=2.0),
+        network(1, 400_000, onnxruntime=1.2, torch=1.0),
+    )
+    again = measurement(network(None, 1_000_000, torch=4.0), network(1, 400_000, torch=1.5))
+    for latencies, runtime, heights, are_slower, dense in (
+        ((measured,), "onnxruntime", [0.7, 1.2], [False, True], [1.0]),
+        ((measured, again), "torch", [2.0, 1.5], [False, False], [3.0, 4.0]),  # all points in one runtime
+    ):
+        info = latency_info(find_front(study.model_copy(update={"latencies": latencies})))
+        assert info is not None
+        assert info.axis == f"latency measured in {runtime}, median (ms)"
+        assert [point.latency_ms for point in info.slim] == heights
+        assert [point.is_slower for point in info.slim] == are_slower
+        assert [point.latency_ms for point in info.dense] == dense

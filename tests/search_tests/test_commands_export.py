@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +13,7 @@ import safetensors.torch
 import torch
 from typer.testing import CliRunner, Result
 
+from benchmarks.round_trip import put_images, run_alone
 from pruning_core.config import PruningConfig, load_config
 from pruning_core.data import load_data
 from pruning_core.errors import StorageError
@@ -29,7 +27,6 @@ from tests.reports_tests.synthetic import make_record
 from tests.search_tests.finished_study import CONFIG, make_finished_study
 
 runner = CliRunner()
-ROOT = Path(__file__).resolve().parents[2]
 QUICKLY = ("--formats", "safetensors")
 
 
@@ -113,27 +110,6 @@ def python_blocks(card: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
 
 
-def run_alone(folder: Path, code: str, *, hidden: Sequence[str]) -> str:
-    """Run Python in a new process in a folder, where some packages cannot be imported."""
-    begin = (
-        f"import sys; sys.modules.update(dict.fromkeys({list(hidden)})); sys.path.insert(0, {str(ROOT)!r})\n"
-    )
-    line = [sys.executable, "-c", begin + code]
-    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-OURS = ("pruning_core", "search", "reports", "spaces")
-HIDDEN = {
-    "network.onnx": (*OURS, "torch", "onnx"),
-    "network.pt2": (*OURS, "onnx", "onnxruntime", "safetensors"),
-    "weights.safetensors": ("search", "reports", "spaces"),
-    "network-int8.onnx": (*OURS, "torch", "onnx"),
-}
-"""What each file must do without."""
-
-
 @pytest.mark.slow
 def test_by_the_snippets_of_the_card_each_file_alone_predicts_as_the_network_does(
     finished: StudyFolder, whole: tuple[Path, str], tmp_path: Path
@@ -144,23 +120,17 @@ def test_by_the_snippets_of_the_card_each_file_alone_predicts_as_the_network_doe
     with torch.no_grad():
         expected_NC = slim_network(finished)(data.normalisation.apply(pixels_NCHW)).numpy()
     folder = shutil.copytree(whole[0], tmp_path / "elsewhere")
-    np.savez(folder / "example.npz", pixels=pixels_NCHW.numpy(), logits=expected_NC)
-    rewritten = json.loads((folder / "checksums.json").read_text())
-    del rewritten["example.npz"]
-    (folder / "checksums.json").write_text(json.dumps(rewritten))
+    put_images(folder, pixels_NCHW.numpy(), expected_NC)
     prepare, *loads = python_blocks((folder / "model_card.md").read_text())
     assert len(prepare.splitlines()) == 5
-    for (file, hidden), load in zip(HIDDEN.items(), loads, strict=True):
-        assert file in load or file == "weights.safetensors"
-        printed = run_alone(
-            folder, prepare + load + "np.save('logits.npy', logits)\n", hidden=hidden
-        ).splitlines()
-        found_NC = np.load(folder / "logits.npy")
+    for name, load in zip(("onnx", "pt2", "safetensors", "int8"), loads, strict=True):
+        alone = run_alone(folder, name, tmp_path, prepare + load)
+        printed, found_NC = alone.printed.splitlines(), alone.logits_NC
         names = [data.class_names[label] for label in found_NC.argmax(1)]
         assert printed[0] == str(names)
         difference = np.abs(found_NC - expected_NC).max()
         assert float(printed[1].split()[2]) == pytest.approx(difference, rel=1e-3)
-        if file != "network-int8.onnx":
+        if name != "int8":
             assert (found_NC.argmax(1) == expected_NC.argmax(1)).all()
             assert difference <= 1e-5 * np.abs(expected_NC).max()
 
