@@ -41,10 +41,11 @@ def loaded_by(statement: str) -> set[str]:
         ("pruning_core.errors", set()),
         ("reports", set()),
         ("reports.records", set()),
-        ("reports.picks", {"pandas"}),
+        ("reports.picks", set()),
         ("spaces", {"optuna"}),
         ("search", set()),
         ("search.cli", set()),
+        ("search.commands.pick", {"optuna"}),
     ],
 )
 def test_a_light_module_loads_nothing_heavy(module: str, allowed: set[str]) -> None:
