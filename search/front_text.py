@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from reports.confidence import wilson_interval
 from reports.dense import dense_networks
 from reports.formats import accuracy_text, amount, amount_of, counted, percent
+from reports.front_rows import FrontRow, front_rows
 from reports.fronts import StudyFront
-from reports.tables import FrontRow, front_rows
 from search.text_tables import table_lines
 
 __all__ = ["accuracy_with_interval", "front_lines", "rung_text"]
