@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import Field, JsonValue, SkipValidation, field_validator, model_validator
 
 from reports.gallery import ExplanationGallery
 from reports.latency_records import LatencyMeasurement
@@ -86,7 +86,9 @@ class TrialRecord(PlainRecord):
     reason: str | None = None
     method: str
     seed: int
-    config: dict[str, JsonValue]
+    config: Annotated[
+        dict[str, JsonValue], SkipValidation
+    ]  # hundreds of values: half of the time of reading a study
     varied: dict[str, Scalar] = Field(default_factory=dict)
     scores: NetworkScores | None = None
     limits: dict[str, int | float] = Field(default_factory=dict)

@@ -27,8 +27,17 @@ def figure_files(
         for name, draw in figures.items():
             figure = draw(front)
             if figure is not None:
+                _lay_out_once(figure)
                 yield f"{name}.svg", _save(figure, "svg", {"Date": None, "Creator": None})
                 yield f"{name}.png", _save(figure, "png", {"Software": None})
+
+
+def _lay_out_once(figure: Figure) -> None:
+    """Find places for all parts now; both files would do it again."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def _save(figure: Figure, kind: str, metadata: dict[str, str | None]) -> bytes:

@@ -75,8 +75,9 @@ PLOTS: dict[str, Plot] = {
     ),
     "importances": Plot(
         title="What mattered",
-        reading="How much each setting that varied decides whether a network is among the best tenth in an objective "
-        "(PED-ANOVA): how far the values of the best lie from those of all. The bars of an objective add up to 100%.",
+        reading="How much each setting that varied decides whether a network is among the best in an objective (a "
+        "tenth, five at least), by PED-ANOVA: how far the values of the best lie from those of all. The bars of an "
+        "objective add up to 100%.",
         draw=draw_importances,
     ),
     "slices": Plot(

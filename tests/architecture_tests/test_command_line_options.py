@@ -26,7 +26,7 @@ OPTIONS = {
     "launch": ["spec", "overrides"],
     "resume": ["study", "--storage"],
     "status": ["study", "--storage", "--json"],
-    "report": ["study", "--storage"],
+    "report": ["study", "--gallery", "--storage"],
     "pick": [
         "study",
         "--max-flops",

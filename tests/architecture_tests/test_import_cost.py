@@ -52,6 +52,11 @@ def test_a_light_module_loads_nothing_heavy(module: str, allowed: set[str]) -> N
     assert loaded_by(f"import {module}") & HEAVY <= allowed
 
 
+@pytest.mark.parametrize("module", ["search.commands.pick", "search.commands.status"])
+def test_commands_that_answer_at_once_load_no_tables_and_no_plots(module: str) -> None:
+    assert not loaded_by(f"import {module}") & {"pandas", "plotly", "matplotlib", "torch", "ray", "mlflow"}
+
+
 @pytest.mark.parametrize("module", ["reports.tables", "reports.page"])
 def test_reports_load_no_network_library_and_no_cluster(module: str) -> None:
     assert not loaded_by(f"import {module}") & {
