@@ -218,11 +218,11 @@ def record_json(record: TrialRecord) -> str:
 
 
 def to_metrics(record: TrialRecord) -> dict[str, float]:
-    """Return a trial's final values under their MLflow metric names; empty where nothing was measured."""
-    metrics: dict[str, float | None] = {
-        "seconds": record.seconds if record.stage_seconds else None,
-        "peak_memory_mb": record.peak_memory_mb,
-    }
+    """Return a trial's final values under their MLflow metric names; empty where nothing was measured.
+
+    MLflow's charts begin with the first.
+    """
+    metrics: dict[str, float | None] = {}
     if record.scores is not None:
         scores = record.scores
         metrics |= {
@@ -237,8 +237,6 @@ def to_metrics(record: TrialRecord) -> dict[str, float]:
             "params_share": scores.params_share,
             "explanation_similarity": scores.explanation_similarity,
             "explanation_distance": scores.explanation_distance,
-            "mask_area": scores.mask_area,
-            "selector_agreement": scores.selector_agreement,
             "latency_ms": scores.latency_ms,
             "latency_share": scores.latency_share,
             "activation_memory": scores.activation_memory,
@@ -249,6 +247,10 @@ def to_metrics(record: TrialRecord) -> dict[str, float]:
         metrics |= {"stopped_accuracy": last.scores.accuracy, "stopped_epochs": last.epochs}
     if record.test is not None:
         metrics |= {"test_accuracy": record.test.accuracy, "test_accuracy_dense": record.test.accuracy_dense}
+    metrics |= {
+        "seconds": record.seconds if record.stage_seconds else None,
+        "peak_memory_mb": record.peak_memory_mb,
+    }
     for prefix, by_stage in (
         ("stage_seconds", record.stage_seconds),
         ("stage_peak_memory_mb", record.stage_peak_memory_mb),

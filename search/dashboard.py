@@ -40,10 +40,14 @@ def start_dashboard(root: Path, host: str, port: int) -> WSGIServer:
         OSError: The port is taken.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # copies are no news
-    server = make_server(
-        host, port, LiveDashboard(root), server_class=_ThreadingServer, handler_class=_QuietHandler
-    )
-    threading.Thread(target=server.serve_forever, name="optuna-dashboard", daemon=True).start()
+    dashboard = LiveDashboard(root)
+    server = make_server(host, port, dashboard, server_class=_ThreadingServer, handler_class=_QuietHandler)
+
+    def serve() -> None:
+        dashboard.prepare()
+        server.serve_forever()
+
+    threading.Thread(target=serve, name="optuna-dashboard", daemon=True).start()
     return server
 
 
@@ -72,6 +76,10 @@ class LiveDashboard:
             )
             return [_REFUSAL]
         return self._current()(environ, start_response)
+
+    def prepare(self) -> None:
+        """Load libraries and studies, so that the first request need not wait for it."""
+        self._current()
 
     def _current(self) -> WSGIApplication:
         with self._lock:

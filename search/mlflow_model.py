@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import mlflow.pytorch
 import numpy as np
@@ -55,7 +56,7 @@ def save_model(
     mlflow.pytorch.save_model(
         pixel_network,
         str(folder),
-        mlflow_model=Model(**identity),
+        mlflow_model=Model(**dict[str, Any](identity)),
         signature=ModelSignature(
             inputs=Schema([TensorSpec(_FLOAT, (-1, *images_NCHW.shape[1:]))]),
             outputs=Schema([TensorSpec(_FLOAT, (-1, len(class_names)))]),

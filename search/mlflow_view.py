@@ -1,6 +1,7 @@
-"""Which columns MLflow's table of runs shows when it is opened by the link that `prunefront ui` prints.
+"""How MLflow's pages show an experiment: as one of training, and with which columns.
 
-MLflow has no setting for the columns of an experiment. It can share a view: a tag of the experiment holds the state
+MLflow shows any experiment among traces and prompts unless a tag says that models are developed in it. It has no
+setting for the columns of an experiment, but can share a view: a tag of the experiment holds the state
 of the table, and the tag's key in the address of the page applies it. This file does not import mlflow.
 """
 
@@ -8,11 +9,10 @@ from __future__ import annotations
 
 import json
 
-__all__ = ["SHARED_VIEW", "SHARED_VIEW_TAG", "SHARED_VIEW_VALUE"]
+__all__ = ["EXPERIMENT_TAGS", "SHARED_VIEW"]
 
 SHARED_VIEW = "prunefront"
 """The key of the view in an address: ``?viewStateShareKey=prunefront``."""
-SHARED_VIEW_TAG = f"mlflow.sharedViewState.{SHARED_VIEW}"
 _COLUMNS = (
     "tags.`pareto.front`",
     "metrics.`accuracy`",
@@ -24,6 +24,10 @@ _COLUMNS = (
     "tags.`method`",
     "tags.`status`",
 )
-SHARED_VIEW_VALUE = json.dumps(
-    {"orderByKey": "metrics.`accuracy`", "orderByAsc": False, "selectedColumns": _COLUMNS}
-)
+EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",
+    f"mlflow.sharedViewState.{SHARED_VIEW}": json.dumps(
+        {"orderByKey": "metrics.`accuracy`", "orderByAsc": False, "selectedColumns": _COLUMNS}
+    ),
+}
+"""Tags of every study's experiment."""

@@ -35,7 +35,7 @@ from reports.records import (
 from search.disk import write_whole
 from search.mlflow_inputs import STUDY_ID, dataset_of, log_inputs
 from search.mlflow_store import SQLITE, create_database
-from search.mlflow_view import SHARED_VIEW, SHARED_VIEW_TAG, SHARED_VIEW_VALUE
+from search.mlflow_view import EXPERIMENT_TAGS, SHARED_VIEW
 from search.spec import load_spec
 from search.study import read_snapshot
 from search.study_folder import StudyFolder
@@ -85,7 +85,8 @@ class MlflowProjection:
             create_database(Path(address.uri.removeprefix(SQLITE)))
         self._client = MlflowClient(tracking_uri=address.uri)
         self._experiment_id = self._find_experiment()
-        self._client.set_experiment_tag(self._experiment_id, SHARED_VIEW_TAG, SHARED_VIEW_VALUE)
+        for name, tag in EXPERIMENT_TAGS.items():
+            self._client.set_experiment_tag(self._experiment_id, name, tag)
         self._parent_id = self._find_parent(tags)
         self._facts = tags
         self._dense_id = log_inputs(
@@ -173,7 +174,8 @@ class MlflowProjection:
                 tags={
                     STUDY_ID: self._address.study_id,
                     MLFLOW_RUN_NOTE: _DESCRIPTION,
-                    **{name: str(tag) for name, tag in tags.items()},
+                    # of the data the name only: the rest is with the data set among the inputs
+                    **{name: str(tag) for name, tag in tags.items() if not name.startswith("dataset.")},
                 },
             )
         return str(run.info.run_id)

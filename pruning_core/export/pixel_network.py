@@ -20,6 +20,9 @@ class PixelNetwork(nn.Module):
     The network is shared, not copied.
     """
 
+    mean_C11: Tensor
+    std_C11: Tensor
+
     def __init__(self, network: nn.Module, normalisation: Normalisation) -> None:
         super().__init__()
         self.network = network

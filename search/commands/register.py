@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -58,13 +58,11 @@ def register_study(study: str, storage: Path) -> None:
     networks = _Networks(ArtifactStore(folder.artifacts_path))
     versions, rows = {}, []
     for alias, record in roles.items():
-        version = registry.add(
-            record, lambda path, identity, one=record: networks.save_slim(one, path, identity)
-        )
+        version = registry.add(record, partial(networks.save_slim, record))
         versions[alias] = version.number
         rows.append(_row(alias, record, version.number, is_new=version.is_new))
     base = next(iter(roles.values()))
-    registry.fill_dense(lambda path, identity: networks.save_dense(base, path, identity))
+    registry.fill_dense(partial(networks.save_dense, base))
     registry.set_aliases(versions)
     typer.echo("\n".join(_lines(folder, projection.uri, rows, has_champion="champion" in roles)))
 

@@ -79,9 +79,10 @@ def test_aliases_mean_the_networks_of_their_roles(real_study: StudyFolder, champ
         assert version.tags["macs"] == str(record.scores.macs)
         assert version.tags["params"] == str(record.scores.params)
         assert float(version.tags["accuracy"]) == pytest.approx(record.scores.accuracy, abs=1e-4)
-        assert f"Trial {record.number}: " in version.description
-        run = client.get_run(version.run_id)
+        assert f"Trial {record.number}: " in (version.description or "")
+        run = client.get_run(version.run_id or "")
         assert run.data.tags["trial.key"] == record.trial_key
+        assert run.outputs is not None
         assert [output.model_id for output in run.outputs.model_outputs] == [version.model_id]
 
 
@@ -107,7 +108,7 @@ def test_a_version_has_signature_example_and_requirements_and_takes_any_batch(
     mlflow.set_tracking_uri(real_study.mlflow_uri)
     address = f"models:/{real_study.study}@champion"
     info = mlflow.models.get_model_info(address)
-    assert [spec.shape for spec in info.signature.inputs.inputs] == [(-1, 1, 8, 8)]
+    assert [spec.shape for spec in info.signature.inputs.inputs] == [(-1, 1, 16, 16)]
     assert [spec.shape for spec in info.signature.outputs.inputs] == [(-1, 10)]
     assert info.metadata == {"class_names": [str(digit) for digit in range(10)]}
     folder = Path(mlflow.artifacts.download_artifacts(address))

@@ -76,8 +76,9 @@ def test_a_point_under_the_mouse_tells_its_trial_and_configuration(report: tuple
     for chart in watched.page.locator(CHARTS).all():
         points = chart.locator(".scatterlayer .points path")
         if points.count():
-            texts[chart.get_attribute("data-figure")] = _hover(watched.page, chart, points.last)
-    assert "" not in texts.values()
+            ends = [_hover(watched.page, chart, point) for point in (points.first, points.last)]
+            assert all(ends)
+            texts[chart.get_attribute("data-figure")] = "\n".join(ends)
     assert "trial" in texts["figure-accuracy_macs"].lower()
     assert "budgets.macs" in texts["figure-accuracy_macs"]
     assert watched.complaints == []

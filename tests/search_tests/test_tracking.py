@@ -213,9 +213,10 @@ def test_data_and_dense_network_are_inputs_of_the_parent(address: StudyAddress) 
         MlflowProjection(address, FACTS).sync(study, "FINISHED")
     seen = Reader(address)
     inputs = seen.client.get_run(seen.parent.info.run_id).inputs
+    assert inputs is not None
     (data,) = inputs.dataset_inputs
     assert (data.dataset.name, data.dataset.digest) == ("digits", "0123456789abcdef0123456789abcdef0123")
-    assert json.loads(data.dataset.profile) == {
+    assert json.loads(data.dataset.profile or "") == {
         "fingerprint": "0123456789abcdef" * 4,
         "num_train": 935,
         "num_validation": 503,
@@ -229,6 +230,7 @@ def test_data_and_dense_network_are_inputs_of_the_parent(address: StudyAddress) 
         "macs": str(DENSE_MACS),
         "params": str(DENSE_PARAMS),
     }
+    assert dense.metrics is not None
     (metric,) = dense.metrics
     assert (metric.key, metric.value) == ("accuracy_dense", DENSE_CORRECT / NUM_IMAGES)
     assert seen.parent.data.metrics["accuracy_dense"] == DENSE_CORRECT / NUM_IMAGES
