@@ -45,7 +45,7 @@ from search.study_records import read_study
 from search.test_scoring import score_on_test
 from search.text_tables import table_lines
 
-__all__ = ["ExportRequest", "export_trial", "read_trial_number"]
+__all__ = ["ExportRequest", "export_trial", "read_trial_number", "without_folders"]
 
 PICKED = "picked"
 _NUM_EXAMPLES = 8
@@ -189,7 +189,7 @@ def _example_images(data: DataSplits) -> Tensor:
 
 def _origin(subject: _Subject, folded: Mapping[str, str]) -> NetworkOrigin:
     return NetworkOrigin(
-        architecture=_without_folders(subject.record.config)["architecture"],
+        architecture=without_folders(subject.record.config)["architecture"],
         layout=subject.layout,
         folded=folded,
         input_shape=subject.data.input_shape,
@@ -209,7 +209,7 @@ def _facts(subject: _Subject) -> dict[str, Any]:
         "trial_key": record.trial_key,
         "method": record.method,
         "varied": dict(record.varied),
-        "config": _without_folders(record.config),
+        "config": without_folders(record.config),
         "data_fingerprint": subject.data.fingerprint,
         "macs": scores.macs,
         "macs_share": scores.macs_share,
@@ -226,7 +226,7 @@ def _facts(subject: _Subject) -> dict[str, Any]:
     }
 
 
-def _without_folders(config: Mapping[str, Any]) -> dict[str, Any]:
+def without_folders(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with names of files in the place of where they lie: a folder that is passed on tells neither."""
     plain = copy.deepcopy(dict(config))
     for section, field in (

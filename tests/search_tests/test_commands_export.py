@@ -21,6 +21,7 @@ from pruning_core.export import rebuild_network
 from pruning_core.stages import ArtifactStore, load_slim_network
 from reports.records import TrialRecord
 from search.cli import app
+from search.commands.export import without_folders
 from search.export_checks import check_accuracy, check_cost, check_key
 from search.study_folder import StudyFolder
 from tests.reports_tests.synthetic import make_record
@@ -101,6 +102,18 @@ def test_an_export_carries_what_is_known_of_the_network(whole: tuple[Path, str])
     assert facts["test"]["num_images"] == 60
     assert facts["int8"]["num_same_test"] <= 60
     assert facts["int8"]["calibration_images"] == 90
+
+
+def test_settings_that_are_passed_on_name_files_and_not_where_they_lie() -> None:
+    plain = CONFIG.model_dump(mode="json")
+    plain["dataset"]["root"] = "/home/someone/cifar10.npz"
+    plain["architecture"]["checkpoint"] = "/home/someone/dense.pt"
+    plain["latency_table"] = "/home/someone/cpu.json"
+    found = without_folders(plain)
+    assert (found["dataset"]["root"], found["architecture"]["checkpoint"]) == ("cifar10.npz", "dense.pt")
+    assert found["latency_table"] == "cpu.json"
+    assert plain["dataset"]["root"] == "/home/someone/cifar10.npz"
+    assert without_folders(CONFIG.model_dump(mode="json")) == CONFIG.model_dump(mode="json")
 
 
 # ---- what the files give where nothing of ours is
