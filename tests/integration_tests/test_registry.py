@@ -143,6 +143,7 @@ def served(real_study: StudyFolder, tmp_path: Path) -> Iterator[str]:
             "MLFLOW_TRACKING_URI": real_study.mlflow_uri,
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "PYTHONPATH": str(tmp_path),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # MLflow looks for uvicorn there
         },
         cwd=tmp_path,
         stdout=(tmp_path / "server.log").open("wb"),
