@@ -14,6 +14,7 @@ from playwright.sync_api import BrowserContext, Frame, Page
 __all__ = ["MlflowPages", "close_assistant", "wait_until_ready"]
 
 _PATIENCE_MS = 90_000
+_TRAINING = "workflowType=machine_learning"
 _CLOSE_ASSISTANT = """
 if (window === window.top) {  // frames of reports have no storage
   localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
@@ -37,8 +38,7 @@ class MlflowPages:
 
     def open_runs(self, page: Page) -> None:
         """Open the table of runs as the link of ``prunefront ui`` does."""
-        view = f"workflowType=machine_learning&viewStateShareKey={self._runs['view']}"
-        page.goto(f"{self._experiment}/runs?{view}")
+        page.goto(f"{self._experiment}/runs?{_TRAINING}&viewStateShareKey={self._runs['view']}")
         page.get_by_text("trial-0000", exact=True).first.wait_for(timeout=_PATIENCE_MS)
 
     def filter_runs(self, page: Page, query: str, num_left: int) -> None:
@@ -50,9 +50,16 @@ class MlflowPages:
 
     def open_parent(self, page: Page, *, tab: str = "") -> None:
         """Open the study's own run, at a tab of its page."""
-        page.goto(f"{self._experiment}/runs/{self._runs['parent']}{tab}")
+        page.goto(f"{self._experiment}/runs/{self._runs['parent']}{tab}?{_TRAINING}")
         page.get_by_role("tab", name="Overview").or_(page.get_by_text("Overview")).first.wait_for(
             timeout=_PATIENCE_MS
+        )
+
+    def open_series(self, page: Page) -> None:
+        """Open the metrics of the study's run, and wait until one is drawn."""
+        self.open_parent(page, tab="/model-metrics")
+        page.locator(".js-plotly-plot .scatterlayer .trace").first.wait_for(
+            state="attached", timeout=_PATIENCE_MS
         )
 
     def open_parent_report(self, page: Page) -> Frame:
@@ -67,7 +74,7 @@ class MlflowPages:
 
     def open_trial(self, page: Page, number: int) -> None:
         """Open the run of a trial."""
-        page.goto(f"{self._experiment}/runs/{self._runs['runs'][str(number)]}")
+        page.goto(f"{self._experiment}/runs/{self._runs['runs'][str(number)]}?{_TRAINING}")
         page.get_by_text("accuracy_after_removal", exact=True).first.wait_for(timeout=_PATIENCE_MS)
 
     def open_compare(self, page: Page) -> None:
@@ -75,7 +82,7 @@ class MlflowPages:
         runs, experiments = list(self._runs["runs"].values()), [self._runs["experiment"]]
         page.goto(
             f"{self._address}/#/compare-runs?runs={quote(json.dumps(runs))}"
-            f"&experiments={quote(json.dumps(experiments))}"
+            f"&experiments={quote(json.dumps(experiments))}&{_TRAINING}"
         )
         page.locator(".parcoords").first.wait_for(timeout=_PATIENCE_MS)
 

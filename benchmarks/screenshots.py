@@ -26,7 +26,7 @@ from search.commands.ui import HOST
 from search.study_folder import StudyFolder
 from search.study_records import read_mlflow_runs
 
-WIDE, PHONE = (1280, 900), (390, 844)
+TALL, WIDE, PHONE = (1100, 1500), (1280, 900), (390, 844)
 _MOST_COLOURS = 128
 
 
@@ -50,7 +50,7 @@ def main() -> None:
 
 def _shoot_report(browser: Browser, folder: StudyFolder, out: Path) -> None:
     address = (folder.report_path / "report.html").as_uri()
-    for name, size, scheme in (("report", WIDE, "light"), ("report-phone", PHONE, "dark")):
+    for name, size, scheme in (("report", TALL, "light"), ("report-phone", PHONE, "dark")):
         page = _open(browser, size, scheme)
         page.goto(address)
         draw_all_charts(page)
@@ -65,8 +65,8 @@ def _shoot_mlflow(browser: Browser, pages: MlflowPages, out: Path) -> None:
     _save(page, out / "mlflow-runs.png")
     pages.open_compare(page)
     _save(page, out / "mlflow-compare.png")
-    pages.open_parent_report(page)
-    _save(page, out / "mlflow-report.png")
+    pages.open_series(page)
+    _save(page, out / "mlflow-series.png")
 
 
 def _open(browser: Browser, size: tuple[int, int], scheme: str) -> Page:

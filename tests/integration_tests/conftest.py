@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _OTHERS_WARNINGS = (
     "ignore::DeprecationWarning",  # MLflow's own use of sqlalchemy and pydantic, torch.export's of torch
     "ignore::FutureWarning",
+    "ignore::UserWarning",  # MLflow's of its own type hints
     "ignore::ResourceWarning",  # MLflow leaves connections to the collector
     "ignore::pytest.PytestUnraisableExceptionWarning",
 )

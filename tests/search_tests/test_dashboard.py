@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import pytest
 
@@ -85,7 +86,8 @@ def test_what_would_change_a_study_is_refused_and_its_journal_stays(
 
 def answer_of(dashboard: LiveDashboard, path: str) -> Any:
     """Ask without a server."""
-    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": "after=0", "wsgi.input": None}
+    environ: dict[str, Any] = {"PATH_INFO": path, "QUERY_STRING": "after=0"}
+    setup_testing_defaults(environ)
     return json.loads(b"".join(dashboard(environ, lambda *_: lambda _: None)))
 
 
