@@ -20,6 +20,7 @@ from pruning_core.channels import CostModel, GatePlaces
 from pruning_core.channels.structures import ChannelGraph
 from pruning_core.saliency import Explanation, SaliencySelector, explain
 from pruning_core.setting_types import Precision
+from pruning_core.strided_convolutions import guard_strided_convolutions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +73,9 @@ def frozen_problem(problem: SteeringProblem, device: str) -> SteeringProblem:
     """Copy network and selector to the device, in eval mode and closed to gradients."""
     network = copy.deepcopy(problem.network).to(device).eval().requires_grad_(requires_grad=False)
     selector = copy.deepcopy(problem.selector).to(device).eval().requires_grad_(requires_grad=False)
-    return replace(problem, network=network.to(memory_format=torch.channels_last), selector=selector)
+    network = network.to(memory_format=torch.channels_last)
+    guard_strided_convolutions(network)
+    return replace(problem, network=network, selector=selector)
 
 
 def group_sizes(graph: ChannelGraph) -> list[int]:

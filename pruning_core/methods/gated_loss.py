@@ -26,6 +26,7 @@ from pruning_core.importance.sensitivity import with_batch_statistics
 from pruning_core.methods.allocation import pad_log_scores
 from pruning_core.methods.protocols import MethodContext
 from pruning_core.methods.threshold_gate import threshold_gate
+from pruning_core.strided_convolutions import guard_strided_convolutions
 
 NUM_IMAGES = 2048
 BATCH_SIZE = 64
@@ -46,6 +47,7 @@ class GatedLoss:
         self._sizes = dict(zip(context.cost_model.names, context.cost_model.sizes, strict=True))
         self._log_score_GC = pad_log_scores([scores[name] for name in self._sizes])
         self._network = with_batch_statistics(context.network).requires_grad_(requires_grad=False)
+        guard_strided_convolutions(self._network)
         self._places = GatePlaces(self._network, context.graph, self._sizes)
         self._batches = self._endless_batches()
 

@@ -12,6 +12,7 @@ from pruning_core.config import PredictorConfig, SelectorConfig
 from pruning_core.data import Batch, DataSplits, iterate_batches
 from pruning_core.distributed.processes import ALONE, Processes
 from pruning_core.progress import StepReport
+from pruning_core.strided_convolutions import guarded_strided_convolutions
 from pruning_core.training import LossWatch
 
 
@@ -58,7 +59,7 @@ def fit(
     order = torch.Generator().manual_seed(seed)
     watch = LossWatch(stage, device)
     step = 0
-    with seeded_globally(seed + processes.rank, device):
+    with guarded_strided_convolutions(network), seeded_globally(seed + processes.rank, device):
         for _ in range(settings.epochs):
             for batch in iterate_batches(
                 data.train,

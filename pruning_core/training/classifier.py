@@ -21,6 +21,7 @@ from pruning_core.distributed.processes import ALONE, Processes
 from pruning_core.errors import InvalidSettingsError
 from pruning_core.progress import StepReport, report_no_step
 from pruning_core.setting_types import Precision
+from pruning_core.strided_convolutions import guarded_strided_convolutions
 from pruning_core.training.batch_norm import BATCH_NORMS
 from pruning_core.training.loss_watch import LossWatch
 from pruning_core.training.schedules import plan_learning_rate
@@ -99,6 +100,7 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
     losses = list(start.losses) if start is not None else []
     state = None
     with (
+        guarded_strided_convolutions(network),
         _own_random_state(seed + processes.rank, device),
         taught_by(
             teacher,
