@@ -34,9 +34,11 @@ def render(facts: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], name
     done = [name for name in rows if "failed" not in rows[name]]
     failed = [name for name in rows if "failed" in rows[name]]
     missing = [name for name in names if name not in rows]
+    whole = [name for name in done if not rows[name]["scopes"]["all"]["groups"]]
     lines = [
         _INTRODUCTION,
-        f"{len(done)} networks hold, {len(failed)} fail, {len(missing)} were not run. torch {facts['torch']}, "
+        f"{len(done) - len(whole)} networks hold, of {len(whole)} nothing can go, {len(failed)} fail, "
+        f"{len(missing)} were not run. torch {facts['torch']}, "
         f"{facts['machine']}, one thread, at most {facts['memory_gb']:g} GB per network.",
         _LEGEND,
         _line(_HEADER),
@@ -44,6 +46,13 @@ def render(facts: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], name
         *(_line(_cells(name, rows[name])) for name in done),
         "",
     ]
+    if whole:
+        lines += [
+            "## Nothing can go",
+            "",
+            f"{', '.join(whole)}: why is below, under the layers left alone.",
+            "",
+        ]
     if failed:
         lines += ["## Fails", "", "| network | reason |", "|---|---|"]
         lines += [f"| {name} | {rows[name]['failed']} |" for name in failed] + [""]

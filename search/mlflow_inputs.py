@@ -25,23 +25,34 @@ _CONTEXT = "training + validation"
 def log_inputs(
     client: MlflowClient, experiment_id: str, run_id: str, study_id: str, facts: Mapping[str, object]
 ) -> str:
-    """Log data set and dense network as inputs of a run, and return the id of the network's logged model."""
+    """Log data set and dense network as inputs of a run, and return the id of the network's logged model.
+
+    Of a study that began with an earlier version less was noted: what is not known is left out.
+    """
     dense = _find_dense(client, experiment_id, study_id)
     if dense is None:
-        described = {"architecture": facts["architecture"], **_below("dense", facts)}
+        described = {name: facts[name] for name in ("architecture",) if name in facts} | _below(
+            "dense", facts
+        )
         params = {name: str(fact) for name, fact in described.items()}
         dense = client.create_logged_model(
             experiment_id, DENSE_MODEL, tags={STUDY_ID: study_id}, params=params
         )
     if dense.status != LoggedModelStatus.READY:
         client.finalize_logged_model(dense.model_id, LoggedModelStatus.READY)
-    data = DatasetInput(dataset_of(facts), [InputTag(MLFLOW_DATASET_CONTEXT, _CONTEXT)])
-    client.log_inputs(run_id, [data], [LoggedModelInput(dense.model_id)])
+    data = dataset_of(facts)
+    inputs = [] if data is None else [DatasetInput(data, [InputTag(MLFLOW_DATASET_CONTEXT, _CONTEXT)])]
+    client.log_inputs(run_id, inputs, [LoggedModelInput(dense.model_id)])
     return str(dense.model_id)
 
 
-def dataset_of(facts: Mapping[str, object]) -> Dataset:
-    """Describe the data: its digest is the fingerprint of all splits, pixel by pixel; its profile the rest."""
+def dataset_of(facts: Mapping[str, object]) -> Dataset | None:
+    """Describe the data: its digest is the fingerprint of all splits, pixel by pixel; its profile the rest.
+
+    None if the facts do not name it.
+    """
+    if not {"dataset", "dataset.fingerprint"} <= facts.keys():
+        return None
     name = str(facts["dataset"])
     return Dataset(
         name=name,

@@ -1,8 +1,8 @@
 """How MLflow's pages show an experiment: as one of training, and with which columns.
 
-MLflow shows any experiment among traces and prompts unless a tag says that models are developed in it. It has no
-setting for the columns of an experiment, but can share a view: a tag of the experiment holds the state
-of the table, and the tag's key in the address of the page applies it. This file does not import mlflow.
+A tag says that models are developed in the experiment; pages of single runs go by their address instead. MLflow has
+no setting for the columns of an experiment, but can share a view: a tag of the experiment holds the state of the
+table, and the tag's key in the address of the page applies it. This file does not import mlflow.
 """
 
 from __future__ import annotations

@@ -94,9 +94,7 @@ def read_snapshot(folder: StudyFolder) -> StudySnapshot:
     with paused_collection():
         log = _Log()
         try:
-            for line in content.splitlines()[
-                : content.count(b"\n")
-            ]:  # behind the last break a line is being written
+            for line in content.split(b"\n")[:-1]:  # behind the last break a line is being written
                 log.add(line)
         except ValueError as error:
             raise StorageError(

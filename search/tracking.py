@@ -244,11 +244,13 @@ class MlflowProjection:
         self._num_points = len(ranked)
 
     def _dense_accuracy(self, record: TrialRecord) -> list[Metric]:
-        """Return the dense network's accuracy, of its model and of the study's run; nothing where trials vary it."""
-        scores = scores_of(record)
-        if scores.dense_macs != self._facts["dense.macs"]:
+        """Return the dense network's accuracy, of its model and of the study's run.
+
+        Nothing where trials vary the network, or an earlier version noted less about it.
+        """
+        scores, data = scores_of(record), dataset_of(self._facts)
+        if data is None or scores.dense_macs != self._facts.get("dense.macs"):
             return []
-        data = dataset_of(self._facts)
         return [
             Metric(
                 "accuracy_dense",

@@ -30,11 +30,9 @@ print("whole")
 """
 
 
-def shortcut(in_channels: int, **options: int) -> nn.Conv2d:
+def shortcut(in_channels: int, *, kernel_size: int = 1, stride: int = 2, groups: int = 1) -> nn.Conv2d:
     torch.manual_seed(0)
-    layer = nn.Conv2d(
-        in_channels, 6, options.pop("kernel_size", 1), stride=options.pop("stride", 2), **options
-    )
+    layer = nn.Conv2d(in_channels, 6, kernel_size, stride=stride, groups=groups)
     return layer.to(memory_format=torch.channels_last)
 
 
