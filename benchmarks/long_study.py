@@ -4,29 +4,31 @@
 
 Writes a study of made-up trials as a search leaves it (its journal, nothing else), runs the commands on it as processes
 of their own, three times each, and prints the least seconds of wall time and of CPU time, with those of a study of one
-trial beside them: what is left is the trials'. There is nothing to explain in it, so no gallery is drawn; the report is
-logged to MLflow, whose database the first run makes.
+trial beside them: what is left is the trials'. There are no networks in it, so no gallery is drawn and no test images
+are looked at; the report is logged to MLflow, whose database the first run makes.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
 from optuna.storages import JournalStorage
-from optuna.trial import TrialState, create_trial
+from optuna.storages.journal import BaseJournalBackend
 
 from reports.records import NetworkScores, TrialRecord, TrialStatus
 from search.spec import SearchSpec, dump_spec, load_spec
 from search.study_folder import StudyFolder
-from search.study_journal import open_journal
 
 _STUDY = "long"
 _SPEC = f"""\
@@ -38,20 +40,16 @@ search:
   importance.allocation: {{choices: [uniform, global]}}
 sampler: {{name: random}}
 """
-_COMMANDS = {"report": ("report", _STUDY, "--no-gallery"), "pick": ("pick", _STUDY, "--knee")}
+_COMMANDS = {"report": ("report", _STUDY, "--no-gallery"), "pick": ("pick", _STUDY, "--knee", "--no-test")}
 _DENSE_MACS, _DENSE_PARAMS = 40_813_184, 272_474
 _START = 1_790_000_000.0
 
 
-def make_record(spec: SearchSpec, number: int, rng: np.random.Generator) -> TrialRecord:
+def make_record(
+    spec: SearchSpec, number: int, varied: Mapping[str, Any], rng: np.random.Generator
+) -> TrialRecord:
     """Make up a complete trial: accuracy by a law of the share kept and of the method, plus noise."""
-    share = float(np.exp(rng.uniform(np.log(0.06), np.log(0.6))))
-    method = str(rng.choice(["task_inspired", "taylor", "l1"]))
-    varied = {
-        "budgets.macs": share,
-        "method": method,
-        "importance.allocation": str(rng.choice(["uniform", "global"])),
-    }
+    share, method = varied["budgets.macs"], varied["method"]
     loss = {"task_inspired": 0.10, "taylor": 0.12, "l1": 0.15}[method] * (1 - share) ** 3
     correct = round(5000 * (0.92 - loss - abs(rng.normal(0, 0.006))))
     started = _START + 30.0 * number
@@ -63,7 +61,7 @@ def make_record(spec: SearchSpec, number: int, rng: np.random.Generator) -> Tria
         method=method,
         seed=0,
         config=spec.make_config(varied).model_dump(mode="json"),
-        varied=varied,
+        varied=dict(varied),
         scores=NetworkScores(
             num_images=5000,
             num_correct_dense=4612,
@@ -91,26 +89,41 @@ def write_study(root: Path, num_trials: int) -> None:
     spec = load_spec(path)
     folder = StudyFolder(root, spec.study)
     folder.create(dump_spec(spec))
+    lines = _Lines()
     study = optuna.create_study(
         study_name=spec.study,
-        storage=JournalStorage(open_journal(folder)),
+        storage=JournalStorage(lines),
         directions=[direction.value for direction in spec.objectives.values()],
+        sampler=optuna.samplers.RandomSampler(seed=0),
     )
     for name, value in {"id": "0", "created_at": _START, "version": "0", "machine": {}, "facts": {}}.items():
         study.set_user_attr(name, value)
     rng = np.random.default_rng(0)
     for number in range(num_trials):
-        record = make_record(spec, number, rng)
+        trial = study.ask(dict(spec.space.distributions))
+        record = make_record(spec, number, trial.params, rng)
         assert record.scores is not None
-        study.add_trial(
-            create_trial(
-                state=TrialState.COMPLETE,
-                values=[record.scores.accuracy, record.scores.macs, record.scores.params],
-                params=dict(record.varied),
-                distributions={name: spec.space.distributions[name] for name in record.varied},
-                user_attrs={"values": dict(record.varied), "record": record.model_dump(mode="json")},
-            )
-        )
+        trial.set_user_attr("values", dict(record.varied))
+        trial.set_user_attr("record", record.model_dump(mode="json"))
+        study.tell(trial, [record.scores.accuracy, record.scores.macs, record.scores.params])
+    folder.journal_path.write_text("".join(f"{line}\n" for line in lines.written), encoding="utf-8")
+
+
+class _Lines(BaseJournalBackend):
+    """Optuna's log in memory: on disk every operation of 10,000 trials would be waited for."""
+
+    def __init__(self) -> None:
+        self._operations: list[dict[str, Any]] = []
+        self.written: list[str] = []
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        """Return the operations from a number on."""
+        return self._operations[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Keep operations, and the lines that Optuna's file would hold."""
+        self._operations += logs
+        self.written += [json.dumps(log, separators=(",", ":")) for log in logs]
 
 
 def time_command(arguments: tuple[str, ...], root: Path) -> tuple[float, float]:
