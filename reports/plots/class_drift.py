@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import plotly.graph_objects as go
-
 from reports.formats import percent
 from reports.fronts import StudyFront, scores_of
 from reports.gallery import ExplanationGallery
 from reports.plots.drawing import Drawing
-from reports.plots.theme import SCALE, SUBTLE, new_figure
+from reports.plots.share_map import draw_share_map
 
 __all__ = ["ClassDriftInfo", "class_drift_info", "draw_class_drift"]
 
@@ -55,31 +53,15 @@ def draw_class_drift(front: StudyFront) -> Drawing | None:
     info = class_drift_info(front)
     if info is None:
         return None
-    figure = new_figure(height=130 + max(110, 40 * len(info.networks)))
-    figure.add_trace(
-        go.Heatmap(
-            x=info.classes,
-            y=info.networks,
-            z=info.similarities,
-            customdata=[info.num_images] * len(info.networks),
-            zmin=0,
-            zmax=1,
-            xgap=2,
-            ygap=2,
-            colorscale=[[index / (len(SCALE) - 1), colour] for index, colour in enumerate(SCALE)],
-            colorbar={
-                "tickformat": ".0%",
-                "thickness": 8,
-                "outlinewidth": 0,
-                "title": {"text": "similarity", "font": {"color": SUBTLE, "size": 12}},
-                "tickfont": {"color": SUBTLE, "size": 11},
-            },
-            hovertemplate="%{y}, class %{x}<br>similarity %{z:.1%}, %{customdata} images<extra></extra>",
-        )
+    figure = draw_share_map(
+        height=130 + max(110, 40 * len(info.networks)),
+        title="similarity",
+        x=info.classes,
+        y=info.networks,
+        z=info.similarities,
+        customdata=[info.num_images] * len(info.networks),
+        hovertemplate="%{y}, class %{x}<br>similarity %{z:.1%}, %{customdata} images<extra></extra>",
     )
-    figure.update_layout(margin={"t": 32})
-    figure.update_xaxes(type="category", showgrid=False)
-    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     left_out = info.num_classes - len(info.classes)
     note = f"The {len(info.classes)} classes whose explanations moved most; {left_out} others are not drawn."
     return Drawing(figure=figure, note=note if left_out else "", least_width=240 + 24 * len(info.classes))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import plotly.graph_objects as go
-
 from reports.formats import percent, slim_accuracy
 from reports.fronts import StudyFront, scores_of
 from reports.plots.drawing import Drawing
-from reports.plots.theme import SCALE, SUBTLE, new_figure, thin_out
+from reports.plots.share_map import draw_share_map
+from reports.plots.theme import thin_out
 
 __all__ = ["KeptWidthsInfo", "draw_kept_widths", "kept_widths_info"]
 
@@ -52,31 +51,16 @@ def draw_kept_widths(front: StudyFront) -> Drawing | None:
     info = kept_widths_info(front)
     if info is None:
         return None
-    figure = new_figure(height=120 + max(180, 22 * len(info.networks)))
-    figure.add_trace(
-        go.Heatmap(
-            x=info.groups,
-            y=info.networks,
-            z=info.shares,
-            text=info.texts,
-            zmin=0,
-            zmax=1,
-            xgap=2,
-            ygap=2,
-            colorscale=[[index / (len(SCALE) - 1), colour] for index, colour in enumerate(SCALE)],
-            colorbar={
-                "tickformat": ".0%",
-                "thickness": 8,
-                "outlinewidth": 0,
-                "title": {"text": "kept", "font": {"color": SUBTLE, "size": 12}},
-                "tickfont": {"color": SUBTLE, "size": 11},
-            },
-            hovertemplate="trial %{y}<br>%{x}: %{text} channels kept<extra></extra>",
-        )
+    figure = draw_share_map(
+        height=120 + max(180, 22 * len(info.networks)),
+        title="kept",
+        x=info.groups,
+        y=info.networks,
+        z=info.shares,
+        text=info.texts,
+        hovertemplate="trial %{y}<br>%{x}: %{text} channels kept<extra></extra>",
     )
-    figure.update_layout(margin={"t": 32})
-    figure.update_xaxes(type="category", tickangle=-40, showgrid=False)
-    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
+    figure.update_xaxes(tickangle=-40)
     left_out = info.num_networks - len(info.networks)
     note = f"{left_out} networks between these are left out." if left_out else ""
     return Drawing(figure=figure, note=note, least_width=240 + 22 * len(info.groups))
