@@ -17,7 +17,7 @@ help:
 .venv/ready: requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv || echo "uv is not available: plain pip installs, slower"
-	if test -x $(BIN)/uv; then $(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock -e . ; \
+	if test -x $(BIN)/uv; then $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock -e . ; \
 	else $(BIN)/python -m pip install --quiet -r requirements.lock -e . ; fi
 	touch $@
 

@@ -16,7 +16,7 @@ from reports.figures import FIGURES
 from reports.figures.writing import FIGURE_KINDS, figure_files
 from reports.files import write_atomically
 from reports.formats import amount, duration, percent, points, slim_accuracy
-from reports.fronts import StudyFront, find_front
+from reports.fronts import StudyFront, find_front, hypervolume_history
 from reports.page_content import page_content
 from reports.plots import PLOTS, Drawing, Plot
 from reports.plots.theme import DARK
@@ -57,7 +57,8 @@ def write_report(study: StudyRecords, folder: Path) -> ReportFiles:
         OSError: The folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    front = find_front(study)
+    history = study.hypervolume_history or hypervolume_history(study)
+    front = find_front(study.model_copy(update={"hypervolume_history": history}))
     tables = tuple(
         write_atomically(folder / name, content)
         for stem, table in (("front", front_table(front)), ("trials", trials_table(study)))

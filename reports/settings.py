@@ -12,6 +12,7 @@ from reports.records import Scalar, TrialRecord
 
 __all__ = ["SettingsSection", "VariedField", "common_settings", "flatten", "varied_fields"]
 
+_MISSING = object()
 _MOST_CHOICES = 8
 _MOST_FRACTIONS = 4  # of which a list is easier to read than their range
 
@@ -45,19 +46,28 @@ def common_settings(records: Sequence[TrialRecord]) -> tuple[SettingsSection, ..
     """Return the fields that have the same value in every trial, by section; single fields come first."""
     if not records:
         return ()
-    common = dict(flatten(records[0].config))
+    common: Mapping[str, JsonValue] = records[0].config
     for record in records[1:]:
-        if record.config == records[0].config:
-            continue
-        theirs = dict(flatten(record.config))
-        common = {name: value for name, value in common.items() if name in theirs and theirs[name] == value}
+        common = _shared_part(common, record.config)
     sections: dict[str, list[tuple[str, str]]] = {"": []}
-    for name, value in common.items():
+    for name, value in flatten(common):
         section, _, field = name.partition(".") if "." in name else ("", "", name)
         sections.setdefault(section, []).append((field, _as_text(value)))
     return tuple(
         SettingsSection(name=name, fields=tuple(fields)) for name, fields in sections.items() if fields
     )
+
+
+def _shared_part(ours: Mapping[str, JsonValue], theirs: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return what two nested configurations have in common; sections that are alike are compared as a whole."""
+    shared: dict[str, JsonValue] = {}
+    for name, value in ours.items():
+        other = theirs.get(name, _MISSING)
+        if other == value:
+            shared[name] = value
+        elif isinstance(value, dict) and isinstance(other, dict) and (inner := _shared_part(value, other)):
+            shared[name] = inner
+    return shared
 
 
 def varied_fields(records: Sequence[TrialRecord]) -> tuple[VariedField, ...]:

@@ -7,11 +7,13 @@ References:
 
 from __future__ import annotations
 
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from reports.fronts import find_front, objective_values
 from reports.objectives import Direction
@@ -20,6 +22,23 @@ from reports.records import StudyRecords
 from search.earlier_trials import EarlierTrial, to_optuna
 from search.spec import SearchSpec
 from search.study_view import StudyView
+
+
+@contextmanager
+def _without_scikit_learn() -> Iterator[None]:
+    """Let imports of it fail, as if it were not installed: Optuna's fANOVA wants it, and it takes over a second."""
+    if "sklearn" in sys.modules:
+        yield
+        return
+    sys.modules["sklearn"] = None  # type: ignore[assignment]  # Python's own way to forbid an import
+    try:
+        yield
+    finally:
+        del sys.modules["sklearn"]
+
+
+with _without_scikit_learn():
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 __all__ = ["LEAST_TRIALS", "hyperparameter_importances"]
 

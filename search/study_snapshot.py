@@ -34,6 +34,7 @@ __all__ = [
     "AskedTrial",
     "ReachedRung",
     "StudySnapshot",
+    "read_attributes",
     "read_snapshot",
     "with_rungs",
 ]
@@ -44,7 +45,9 @@ RUNG, GONE_ON = "rung ", "gone on "  # with the rung's epochs
 
 _SET_STUDY_ATTRIBUTE, _SET_STATE, _SET_TRIAL_ATTRIBUTE = 2, 6, 8  # operations of Optuna's log
 _ENDED = frozenset({1, 2, 3})  # states COMPLETE, PRUNED, FAIL
-_OPERATION = re.compile(rb'\{"op_code":(\d+),')
+_STUDY_ATTRIBUTE_LINE = re.compile(rb'^\{"op_code":%d,.*\n' % _SET_STUDY_ATTRIBUTE, re.MULTILINE)
+_SKIPPED = rb'\{"op_code":(?!(?:%d|%d|%d),)\d+,' % (_SET_STUDY_ATTRIBUTE, _SET_STATE, _SET_TRIAL_ATTRIBUTE)
+_LINE_TO_READ = re.compile(rb"^(?!%b).*\n" % _SKIPPED, re.MULTILINE)
 _RECORD_OF = re.compile(rb'\{"op_code":8,"worker_id":"[^"]*","trial_id":(\d+),"user_attr":\{"record":\{')
 
 
@@ -94,14 +97,35 @@ def read_snapshot(folder: StudyFolder) -> StudySnapshot:
     with paused_collection():
         log = _Log()
         try:
-            for line in content.split(b"\n")[:-1]:  # behind the last break a line is being written
-                log.add(line)
+            for found in _LINE_TO_READ.finditer(content):  # behind the last break a line is being written
+                log.add(found[0])
         except ValueError as error:
-            raise StorageError(
-                f"{folder.journal_path} must hold a line of JSON per operation, but one cannot be read ({error}); "
-                f"`prunefront resume {folder.study}` cuts a torn end"
-            ) from error
+            raise _unreadable(folder, error) from error
         return log.snapshot()
+
+
+def read_attributes(folder: StudyFolder) -> dict[str, Any]:
+    """Read only what was noted about the study as a whole; empty if its driver has not come so far.
+
+    Raises:
+        StorageError: A line that is looked at cannot be read.
+    """
+    attributes: dict[str, Any] = {}
+    try:
+        for found in _STUDY_ATTRIBUTE_LINE.finditer(folder.journal_path.read_bytes()):
+            attributes.update(from_json(found[0])["user_attr"])
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise _unreadable(folder, error) from error
+    return attributes or dict(read_snapshot(folder).attributes)  # lines may be spelt otherwise
+
+
+def _unreadable(folder: StudyFolder, error: ValueError) -> StorageError:
+    return StorageError(
+        f"{folder.journal_path} must hold a line of JSON per operation, but one cannot be read ({error}); "
+        f"`prunefront resume {folder.study}` cuts a torn end"
+    )
 
 
 def with_rungs(asked: AskedTrial, attributes: Mapping[str, Any]) -> AskedTrial:
@@ -148,9 +172,6 @@ class _Log:
         found = _RECORD_OF.match(line)
         if found:
             self.records[int(found[1])] = _RecordLine.model_validate_json(line).user_attr.record
-            return
-        operation = _OPERATION.match(line)
-        if operation and int(operation[1]) not in {_SET_STUDY_ATTRIBUTE, _SET_STATE, _SET_TRIAL_ATTRIBUTE}:
             return
         self._add_parsed(from_json(line))
 

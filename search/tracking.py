@@ -37,8 +37,8 @@ from search.mlflow_inputs import STUDY_ID, dataset_of, log_inputs
 from search.mlflow_store import SQLITE, create_database
 from search.mlflow_view import EXPERIMENT_TAGS, SHARED_VIEW
 from search.spec import load_spec
-from search.study import read_snapshot
 from search.study_folder import StudyFolder
+from search.study_snapshot import read_attributes
 from search.tracking_writer import Projection, StudyAddress, address_of
 
 __all__ = ["MlflowProjection", "log_report", "project_study"]
@@ -311,7 +311,7 @@ def project_study(folder: StudyFolder) -> MlflowProjection:
         StorageError: There is no such study, or its driver was killed before it began.
     """
     folder.check_existing()
-    attributes = read_snapshot(folder).attributes
+    attributes = read_attributes(folder)
     if not {"id", "created_at", "facts"} <= attributes.keys():
         raise StorageError(
             f"a study must have begun to be in MLflow, but {folder.study!r} has not; "

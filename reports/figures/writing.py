@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from reports.figures import FIGURES, StillFigure
@@ -28,8 +30,8 @@ def figure_files(
             figure = draw(front)
             if figure is not None:
                 _lay_out_once(figure)
-                yield f"{name}.svg", _save(figure, "svg", {"Date": None, "Creator": None})
-                yield f"{name}.png", _save(figure, "png", {"Software": None})
+                yield f"{name}.svg", _svg(figure)
+                yield f"{name}.png", _png(figure)
 
 
 def _lay_out_once(figure: Figure) -> None:
@@ -40,7 +42,15 @@ def _lay_out_once(figure: Figure) -> None:
         figure.set_layout_engine("none")
 
 
-def _save(figure: Figure, kind: str, metadata: dict[str, str | None]) -> bytes:
+def _svg(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=_PIXELS_PER_INCH, metadata=metadata, facecolor="white")
+    # not savefig, which draws everything twice
+    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.set_dpi(_PIXELS_PER_INCH)
+    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()

@@ -27,7 +27,7 @@ from search.next_steps import command, open_study
 from search.pick_book import read_picks
 from search.plug_in_path import add_plug_in_path
 from search.spec import load_spec
-from search.study import read_snapshot
+from search.study import read_attributes
 from search.study_folder import StudyFolder
 from search.study_records import read_study
 from search.text_tables import table_lines
@@ -54,7 +54,7 @@ def register_study(study: str, storage: Path) -> None:
     from search.tracking import project_study
 
     projection = project_study(folder)
-    registry = Registry(projection, study, read_snapshot(folder).attributes["id"])
+    registry = Registry(projection, study, read_attributes(folder)["id"])
     networks = _Networks(ArtifactStore(folder.artifacts_path))
     versions, rows = {}, []
     for alias, record in roles.items():

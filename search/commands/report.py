@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,26 +37,56 @@ def write_study_report(study: str, storage: Path, *, with_gallery: bool = True) 
     Raises:
         PrunefrontError: There is no such study, or its folder cannot be written.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder = open_study(study, storage)
-    files = publish_report(read_study(folder), folder, with_gallery=with_gallery)
-    typer.echo("\n".join(str(path) for path in [files.page, *files.tables, *files.figures]))
+    publish_report(read_study(folder), folder, with_gallery=with_gallery, tell=_print_paths)
 
 
-def publish_report(study: StudyRecords, folder: StudyFolder, *, with_gallery: bool = True) -> ReportFiles:
+def publish_report(
+    study: StudyRecords,
+    folder: StudyFolder,
+    *,
+    with_gallery: bool = True,
+    tell: Callable[[ReportFiles], object] = lambda _: None,
+) -> ReportFiles:
     """Write the report to the study's folder and attach it to the study's MLflow run.
 
     A report that MLflow cannot take is still written; a line on stderr says so.
 
+    Args:
+        study: What the report is of.
+        folder: Where the study is.
+        with_gallery: Explain networks of the front, which takes long.
+        tell: Called when all files are there, before MLflow has them.
+
     Raises:
         StorageError: The folder cannot be written.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     complete = study.model_copy(update=_analyses(study, folder, with_gallery=with_gallery))
     with storage_errors(folder.path):
         files = write_report(complete, folder.report_path)
+    tell(files)
     if study.records:
-        _log(folder, files)
+        _attach(files, folder)
     return files
+
+
+def _attach(files: ReportFiles, folder: StudyFolder) -> None:
+    quieten_mlflow()
+    from mlflow.exceptions import MlflowException
+
+    from search.tracking import log_report
+
+    figures = [files.figures[0].parent] if files.figures else []
+    try:
+        log_report(folder, [files.page, *files.tables, *figures])
+    except (MlflowException, OSError) as error:
+        warn(f"the report is not in MLflow ({' '.join(str(error).split())}); `prunefront report` tries again")
+
+
+def _print_paths(files: ReportFiles) -> None:
+    typer.echo("\n".join(str(path) for path in [files.page, *files.tables, *files.figures]))
+    sys.stdout.flush()
 
 
 def _analyses(study: StudyRecords, folder: StudyFolder, *, with_gallery: bool) -> dict[str, Any]:
@@ -81,15 +113,3 @@ def _draw(plan: GalleryPlan, folder: StudyFolder, spec: SearchSpec) -> Explanati
             seconds=GALLERY_SECONDS,
             progress=lambda done, total: status.update(f"explaining networks: {done} of {total}"),
         )
-
-
-def _log(folder: StudyFolder, files: ReportFiles) -> None:
-    quieten_mlflow()
-    from mlflow.exceptions import MlflowException
-
-    from search.tracking import log_report
-
-    try:
-        log_report(folder, [files.page, *files.tables, *([files.figures[0].parent] if files.figures else [])])
-    except (MlflowException, OSError) as error:
-        warn(f"the report is not in MLflow ({' '.join(str(error).split())}); `prunefront report` tries again")

@@ -54,6 +54,7 @@ def test_records_attributes_and_started_trials_are_those_that_optuna_reads(searc
     )
     assert list(snapshot.records) == [TrialRecord.model_validate(one.user_attrs[RECORD]) for one in recorded]
     assert snapshot.attributes == study.user_attrs
+    assert read_attributes(searched) == study.user_attrs
     running = [one for one in trials if one.state is TrialState.RUNNING and STARTED_AT in one.user_attrs]
     assert [asked.number for asked, _ in snapshot.started] == [one.number for one in running]
     assert [key for _, key in snapshot.started] == [one.user_attrs["trial_key"] for one in running]
@@ -92,6 +93,7 @@ def test_operations_spelt_otherwise_are_read_too(searched: StudyFolder) -> None:
     ]
     searched.journal_path.write_text("\n".join(spelt) + "\n")
     assert read_snapshot(searched) == before
+    assert read_attributes(searched) == before.attributes
 
 
 def test_a_log_that_is_spoilt_inside_is_named(searched: StudyFolder) -> None:
@@ -101,6 +103,8 @@ def test_a_log_that_is_spoilt_inside_is_named(searched: StudyFolder) -> None:
         StorageError, match=r"study.journal must hold a line of JSON per operation, but one cannot"
     ):
         read_snapshot(searched)
+    with pytest.raises(StorageError, match=r"study.journal must hold a line of JSON per operation"):
+        read_attributes(searched)
 
 
 def test_reading_leaves_garbage_collection_as_it_was(searched: StudyFolder) -> None:
