@@ -3,10 +3,10 @@
     python -m benchmarks.long_study --trials 10000
 
 Writes a study of made-up trials as a search leaves it (its journal, nothing else), runs the commands on it as processes
-of their own, three times each, and prints the least seconds until the answer stands there and until the command ends, and of CPU
-time, with those of a study of one trial beside them: what is left is the trials'. There are no networks in it, so no
-gallery is drawn and no test images are looked at. ``report`` names its files as soon as they are written and logs them to
-MLflow then, whose database the first run makes.
+of their own, three times each, and prints the least seconds until the answer stands there and until the command ends,
+and of CPU time, with those of a study of one trial beside them: what is left is the trials'. There are no networks in
+it, so no gallery is drawn and no test images are looked at. ``report`` names its files as soon as they are written and
+then logs them to MLflow, whose database the first run makes.
 """
 
 from __future__ import annotations

@@ -45,12 +45,12 @@ def _lay_out_once(figure: Figure) -> None:
 def _svg(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     # not savefig, which draws everything twice
-    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
     return buffer.getvalue()
 
 
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.set_dpi(_PIXELS_PER_INCH)
-    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
+    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return buffer.getvalue()

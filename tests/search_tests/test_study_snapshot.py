@@ -15,7 +15,7 @@ from reports.records import TrialRecord
 from search.study import open_search_study
 from search.study_folder import StudyFolder
 from search.study_journal import read_journal
-from search.study_snapshot import RECORD, STARTED_AT, read_snapshot
+from search.study_snapshot import RECORD, STARTED_AT, read_attributes, read_snapshot
 from tests.search_tests.synthetic_search import SyntheticSearch, make_folder, make_spec
 
 
