@@ -1,4 +1,4 @@
-"""Latency by a measured table as a function of the kept counts: the sum over the layers that the table knows.
+"""Latency by a measured table as a function of the kept counts: the sum over the layers it knows, and its rest.
 
 Shape suffixes used in this file:
     G     channel groups
@@ -25,13 +25,14 @@ from pruning_core.latency.table import LatencyGrid, LatencyTable
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class LatencyCost:
-    """Nanoseconds of all layers. ``parts``: layers that share a grid, with their widths."""
+    """Nanoseconds of a network. ``parts``: layers that share a grid, with their widths. ``rest``: of no layer."""
 
     parts: tuple[tuple[LatencyGrid, LayerWidths], ...]
+    rest: int
 
     def cost(self, widths_G: Tensor) -> Tensor:
         """Return the sum of the bilinear interpolations, differentiable between grid points."""
-        total = widths_G.new_zeros(())
+        total = widths_G.new_full((), self.rest)
         for grid, layers in self.parts:
             total = (
                 total + _interpolate(grid, _at(layers.inputs, widths_G), _at(layers.outputs, widths_G)).sum()
@@ -52,7 +53,7 @@ class LatencyCost:
         return -self.changes(widths_G, target_G)
 
     def _totals(self, widths: Counts) -> Counts:
-        totals: Counts = np.zeros(widths.shape[:-1], dtype=np.int64)
+        totals: Counts = np.full(widths.shape[:-1], self.rest, dtype=np.int64)
         for grid, layers in self.parts:
             totals = totals + grid.at(layers.inputs.at(widths), layers.outputs.at(widths)).sum(axis=-1)
         return totals
@@ -73,18 +74,21 @@ def latency_cost(
         InvalidSettingsError: The table lacks a layer.
     """
     by_key: dict[str, list[LayerCall]] = {}
+    grids: dict[str, LatencyGrid] = {}
     for call in trace_calls(evaluation_copy(network), example_images(network, input_shape, num_images=1)):
-        table.grid(call.key, call.inputs, call.outputs)
+        grids[call.key] = table.grid(call.key, call.inputs, call.outputs)
         by_key.setdefault(call.key, []).append(call)
     return LatencyCost(
-        parts=tuple((table.layers[key], _widths(network, graph, calls)) for key, calls in by_key.items())
+        parts=tuple((grids[key], _widths(network, graph, calls)) for key, calls in by_key.items()),
+        rest=table.rest_nanoseconds,
     )
 
 
 def latency_by_table(
     network: nn.Module, input_shape: tuple[int, int, int], table: LatencyTable, dense: nn.Module | None = None
 ) -> int:
-    """Look up the layers of a network as it is and return the sum in nanoseconds; a slim one comes with its dense one.
+    """Look up the layers of a network as it is and return nanoseconds, the table's rest included; a slim one comes
+    with its dense one.
 
     Raises:
         InvalidSettingsError: The table lacks a layer.
@@ -93,7 +97,7 @@ def latency_by_table(
     calls = trace_calls(
         evaluation_copy(network), example_images(network, input_shape, num_images=1), parallel
     )
-    return sum(
+    return table.rest_nanoseconds + sum(
         int(table.grid(call.key, call.inputs, call.outputs).at(*np.array([[call.inputs], [call.outputs]]))[0])
         for call in calls
     )

@@ -20,6 +20,7 @@ from pruning_core.latency.layer_work import LayerCall, trace_calls
 from pruning_core.latency.table import LatencyGrid, LatencyTable
 
 _WARM_UP = 5
+_TURNS = 5
 _SEED = 0
 
 
@@ -78,6 +79,16 @@ def measure_network(
     milliseconds = _measure(network, input_shape, settings)
     network.to(home)
     return milliseconds
+
+
+def measure_networks(
+    networks: Sequence[nn.Module], input_shape: tuple[int, int, int], settings: MeasuringSettings
+) -> list[float]:
+    """Return the median milliseconds of each network; they take turns, so that a slow while hits all of them."""
+    rounds = [
+        [measure_network(network, input_shape, settings) for network in networks] for _ in range(_TURNS)
+    ]
+    return [median(times) for times in zip(*rounds, strict=True)]
 
 
 def device_name(device: str) -> str:

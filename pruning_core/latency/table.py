@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pruning_core.budgets import NANOSECONDS_PER_MS
 from pruning_core.errors import InvalidSettingsError, StorageError
+from pruning_core.latency.calibration import Calibration
 
 Counts = npt.NDArray[np.int64]
 Milliseconds = Annotated[float, Field(ge=0)]
@@ -65,6 +66,14 @@ class LatencyGrid(_TableRecord):
         envelope_IJ = np.maximum.accumulate(np.maximum.accumulate(measured_IJ, axis=0), axis=1)
         return np.rint(envelope_IJ).astype(np.int64)
 
+    def scaled(self, factor: float) -> LatencyGrid:
+        """Return the grid with every time multiplied."""
+        return LatencyGrid(
+            inputs=self.inputs,
+            outputs=self.outputs,
+            ms=tuple(tuple(factor * one for one in row) for row in self.ms),
+        )
+
     def covers(self, inputs: int, outputs: int) -> bool:
         """Tell whether a layer this wide lies within the grid."""
         return self.inputs[0] <= inputs <= self.inputs[-1] and self.outputs[0] <= outputs <= self.outputs[-1]
@@ -87,8 +96,9 @@ class LatencyGrid(_TableRecord):
 class LatencyTable(_TableRecord):
     """What was measured on one device.
 
-    ``device``: its name. ``layers``: grids by layer key. ``network_ms``: the whole dense network the table was
-    measured for, end to end.
+    ``device``: its name. ``layers``: grids by layer key, each layer alone. ``network_ms``: the whole dense network the
+    table was measured for, end to end. ``calibration``: from the sum of layers to a network; tables of earlier versions
+    have none.
     """
 
     schema_version: Literal[1] = 1
@@ -99,14 +109,29 @@ class LatencyTable(_TableRecord):
     torch_version: str
     network_ms: Milliseconds
     layers: dict[str, LatencyGrid]
+    calibration: Calibration = Calibration()
+
+    def with_calibration(self, calibration: Calibration) -> LatencyTable:
+        """Return the same measurements with another calibration."""
+        return LatencyTable.model_validate({**self.model_dump(), "calibration": calibration})
+
+    @property
+    def rest_nanoseconds(self) -> int:
+        """What every network takes beside its layers."""
+        return round(self.calibration.rest_ms * NANOSECONDS_PER_MS)
+
+    @cached_property
+    def calibrated_layers(self) -> dict[str, LatencyGrid]:
+        """The grids as parts of whole networks."""
+        return {key: grid.scaled(self.calibration.scale) for key, grid in self.layers.items()}
 
     def grid(self, key: str, inputs: int, outputs: int) -> LatencyGrid:
-        """Return the grid that holds a layer.
+        """Return the calibrated grid that holds a layer.
 
         Raises:
             InvalidSettingsError: The table has no such layer, or none this wide.
         """
-        grid = self.layers.get(key)
+        grid = self.calibrated_layers.get(key)
         if grid is None or not grid.covers(inputs, outputs):
             raise InvalidSettingsError(
                 f"latency_table must cover every layer of the network, but not '{key}' with {inputs} inputs and "
