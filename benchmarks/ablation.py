@@ -27,6 +27,7 @@ from pruning_core.data import DataSplits, load_data
 from pruning_core.stages import ArtifactStore, plan_run, run_trial
 
 JOINT = {"gates.network_weights": "joint"}
+FROZEN = {"gates.network_weights": "frozen"}
 INSIDE = {"gates.widths": "allocated"}
 BY_FEATURES = {"fine_tuning.distillation.features": 10.0}
 LABELS_ALONE = {"fine_tuning.distillation.weight": 0.0}
@@ -55,11 +56,11 @@ ROWS: dict[str, dict[str, Any]] = {
     "task-inspired": {"method": "task_inspired"},
     "task-inspired, flow alone": {"method": "task_inspired", "importance.task_weight": 0.0},
     "task-inspired, task loss": {"method": "task_inspired", "importance.allocation": "task_loss"},
-    "gates, frozen weights": {},
-    "gates, frozen weights, steering 0": {"loss_weights.steering": 0.0},
-    "gates, frozen weights, taught by features too": BY_FEATURES,
-    "gates, frozen weights, inside L1 widths": {**INSIDE, "gates.prior": "l1"},
-    "gates, frozen weights, inside group L2 widths": {**INSIDE, "gates.prior": "group_norm"},
+    "gates, frozen weights": FROZEN,
+    "gates, frozen weights, steering 0": {**FROZEN, "loss_weights.steering": 0.0},
+    "gates, frozen weights, taught by features too": {**FROZEN, **BY_FEATURES},
+    "gates, frozen weights, inside L1 widths": {**FROZEN, **INSIDE, "gates.prior": "l1"},
+    "gates, frozen weights, inside group L2 widths": {**FROZEN, **INSIDE, "gates.prior": "group_norm"},
     "gates, joint": JOINT,
     "gates, joint, steering 0": {**JOINT, "loss_weights.steering": 0.0},
     "gates, joint, steered by features": {**JOINT, "gates.steer_by": "features"},

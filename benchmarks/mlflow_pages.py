@@ -11,10 +11,11 @@ from urllib.parse import quote
 
 from playwright.sync_api import BrowserContext, Frame, Page
 
+from reports.records import TRAINING_PAGES
+
 __all__ = ["MlflowPages", "close_assistant", "wait_until_ready"]
 
 _PATIENCE_MS = 90_000
-_TRAINING = "workflowType=machine_learning"
 _CLOSE_ASSISTANT = """
 if (window === window.top) {  // frames of reports have no storage
   localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
@@ -38,7 +39,7 @@ class MlflowPages:
 
     def open_runs(self, page: Page) -> None:
         """Open the table of runs as the link of ``prunefront ui`` does."""
-        page.goto(f"{self._experiment}/runs?{_TRAINING}&viewStateShareKey={self._runs['view']}")
+        page.goto(f"{self._experiment}/runs?{TRAINING_PAGES}&viewStateShareKey={self._runs['view']}")
         page.get_by_text("trial-0000", exact=True).first.wait_for(timeout=_PATIENCE_MS)
 
     def filter_runs(self, page: Page, query: str, num_left: int) -> None:
@@ -50,7 +51,7 @@ class MlflowPages:
 
     def open_parent(self, page: Page, *, tab: str = "") -> None:
         """Open the study's own run, at a tab of its page."""
-        page.goto(f"{self._experiment}/runs/{self._runs['parent']}{tab}?{_TRAINING}")
+        page.goto(f"{self._experiment}/runs/{self._runs['parent']}{tab}?{TRAINING_PAGES}")
         page.get_by_role("tab", name="Overview").or_(page.get_by_text("Overview")).first.wait_for(
             timeout=_PATIENCE_MS
         )
@@ -74,7 +75,7 @@ class MlflowPages:
 
     def open_trial(self, page: Page, number: int) -> None:
         """Open the run of a trial."""
-        page.goto(f"{self._experiment}/runs/{self._runs['runs'][str(number)]}?{_TRAINING}")
+        page.goto(f"{self._experiment}/runs/{self._runs['runs'][str(number)]}?{TRAINING_PAGES}")
         page.get_by_text("accuracy_after_removal", exact=True).first.wait_for(timeout=_PATIENCE_MS)
 
     def open_compare(self, page: Page) -> None:
@@ -82,7 +83,7 @@ class MlflowPages:
         runs, experiments = list(self._runs["runs"].values()), [self._runs["experiment"]]
         page.goto(
             f"{self._address}/#/compare-runs?runs={quote(json.dumps(runs))}"
-            f"&experiments={quote(json.dumps(experiments))}&{_TRAINING}"
+            f"&experiments={quote(json.dumps(experiments))}&{TRAINING_PAGES}"
         )
         page.locator(".parcoords").first.wait_for(timeout=_PATIENCE_MS)
 

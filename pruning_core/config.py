@@ -184,7 +184,7 @@ class SaliencyConfig(Settings):
 
 
 class GatesConfig(Settings):
-    """Learning the channel gates, on the dense network as it is or with its weights.
+    """Learning the channel gates, with the network's weights or on the dense network as it is.
 
     Attributes:
         source: ``free`` logits, or the paper's GRU ``hypernetwork``.
@@ -217,7 +217,8 @@ class GatesConfig(Settings):
             ablations, its tapped ``features`` or its ``outputs``.
         targets: ``dense`` keeps each image's own explanation; ablations are ``shuffled``, another image's, and
             ``constant``, the mean of all.
-        network_weights: ``frozen`` while gates learn (the paper), or trained along (``joint``), on augmented images.
+        network_weights: Trained along with the gates, on augmented images (``joint``), or ``frozen`` while they learn
+            (the paper).
         weight_learning_rate: Of SGD on the weights (``joint``).
         distance: Between ``raw`` outputs of the selector (the paper's) or ``normalised`` mask parameters; ``relative``
             divides the latter by its mean between different images, so that 1 is as wrong as another image's
@@ -247,7 +248,7 @@ class GatesConfig(Settings):
     task_loss: Literal["cross_entropy", "distillation"] = "cross_entropy"
     steer_by: Literal["explanations", "features", "outputs"] = "explanations"
     targets: Literal["dense", "shuffled", "constant"] = "dense"
-    network_weights: Literal["frozen", "joint"] = "frozen"
+    network_weights: Literal["frozen", "joint"] = "joint"
     weight_learning_rate: PositiveFloat = 0.02
     distance: Literal["relative", "normalised", "raw"] = "relative"
 

@@ -24,6 +24,7 @@ __all__ = [
     "PICKED_TAG",
     "RECORD_FILE",
     "SCHEMA_VERSION",
+    "TRAINING_PAGES",
     "NetworkScores",
     "RungScores",
     "Scalar",
@@ -42,6 +43,8 @@ __all__ = [
 SCHEMA_VERSION = 1
 RECORD_FILE = "record.json"
 PICKED_TAG = "picked"
+TRAINING_PAGES = "workflowType=machine_learning"
+"""Query of MLflow's addresses: without it pages are about language models."""
 _LONGEST_REASON = 1000  # characters of a failure reason in a tag; the record keeps all of it
 
 _THREE_OBJECTIVES = {
@@ -206,10 +209,10 @@ class StudyRecords(PlainRecord):
         return self
 
     def run_url(self, number: int) -> str | None:
-        """Return the address of a trial's MLflow run, where known."""
+        """Return the address of a trial's MLflow run, where known; of the page for training, not for GenAI."""
         if self.run_url_base is None or number not in self.run_ids:
             return None
-        return f"{self.run_url_base.rstrip('/')}/{self.run_ids[number]}"
+        return f"{self.run_url_base.rstrip('/')}/{self.run_ids[number]}?{TRAINING_PAGES}"
 
 
 def record_json(record: TrialRecord) -> str:

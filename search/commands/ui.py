@@ -15,6 +15,7 @@ from pathlib import Path
 import typer
 
 from pruning_core.errors import StorageError
+from reports.records import TRAINING_PAGES
 from search.study_folder import StudyFolder
 from search.study_records import read_mlflow_runs
 from search.text_tables import pair_lines
@@ -58,7 +59,7 @@ def study_links(storage: Path, address: str) -> list[tuple[str, str]]:
     for study in some.known_studies():
         runs = read_mlflow_runs(StudyFolder(storage, study))
         if "experiment" in runs and not runs["url_base"]:  # not on a server of its own
-            page = f"{address}/#/experiments/{runs['experiment']}/runs?workflowType=machine_learning"
+            page = f"{address}/#/experiments/{runs['experiment']}/runs?{TRAINING_PAGES}"
             view = f"&viewStateShareKey={runs['view']}" if "view" in runs else ""  # older stores have none
             links.append((study, page + view))
     return links

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.ablation import REFERENCE, ROWS, make_config, read_arguments, render
+from pruning_core.method_names import MethodName
 from pruning_core.stage_keys import plan_run
 
 ARGUMENTS = read_arguments(["--data", "nowhere.npz"])
@@ -41,7 +42,7 @@ def test_all_rows_of_a_seed_share_the_dense_network() -> None:
 def test_every_row_updates_weights_for_as_many_epochs(row: str) -> None:
     config = make_config(ARGUMENTS, row, 0.5, 0)
     epochs: float = config.fine_tuning.epochs
-    if config.gates.network_weights == "joint":
+    if config.method is MethodName.INTERPRETATION_STEERED and config.gates.network_weights == "joint":
         epochs += config.gates.steps * config.gates.batch_size / (ARGUMENTS.images * 0.75)
     assert epochs == pytest.approx(ARGUMENTS.epochs, abs=0.1)
 

@@ -22,6 +22,11 @@ canvas => {
   });
 }
 """
+SPILLING = """
+() => [...document.querySelectorAll(".gallery th small, .gallery th, .pairs dt, .pairs dd")]
+  .filter(part => part.scrollWidth > part.clientWidth + 1 && part.offsetParent)
+  .map(part => part.textContent)
+"""
 
 
 class Watched:
@@ -67,6 +72,7 @@ def test_every_chart_is_drawn_and_nothing_is_fetched_or_complained_of(report: tu
     assert watched.complaints == []
     width = watched.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
     assert width[0] <= width[1], "the page must not scroll sideways"
+    assert watched.page.evaluate(SPILLING) == [], "texts must stay in their cells"
 
 
 def test_a_point_under_the_mouse_tells_its_trial_and_configuration(report: tuple[Watched, str]) -> None:

@@ -81,7 +81,7 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "gates.budget_term": ("one_sided", "steer"),
     "gates.budget_warmup": (0.2, "steer"),
     "gates.steer_by": ("features", "steer"),
-    "gates.network_weights": ("joint", "steer"),
+    "gates.network_weights": ("frozen", "steer"),
     "gates.weight_learning_rate": (0.3, "steer"),
     "gates.task_loss": ("distillation", "steer"),
     "gates.targets": ("shuffled", "steer"),

@@ -68,9 +68,9 @@ def steering_set() -> SteeringSet:
 
 @functools.cache
 def learn(weights: tuple[tuple[str, float], ...] = (), seed: int = 0, **gates: Any) -> LearnedGates:
-    settings = GatesConfig(
-        **{"steps": 30, "batch_size": 32, "learning_rate": 0.5, "budget_term": "lagrangian", **gates}
-    )
+    """Learn on frozen weights, unless told otherwise: every option but those of the weights acts there too."""
+    defaults: dict[str, Any] = {"steps": 30, "batch_size": 32, "learning_rate": 0.5}
+    settings = GatesConfig(**{**defaults, "budget_term": "lagrangian", "network_weights": "frozen", **gates})
     weighing = LossWeightsConfig(**dict(weights))
     return steer_gates(problem(), steering_set(), settings, weighing, seed=seed)
 

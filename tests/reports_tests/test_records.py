@@ -128,7 +128,10 @@ def test_links_that_are_no_web_address_are_refused() -> None:
 
 def test_run_url_joins_base_and_run_id() -> None:
     study = make_study(2, linked=True)
-    assert study.run_url(1) == f"http://127.0.0.1:5000/#/experiments/1/runs/{1:032x}"
+    assert (
+        study.run_url(1)
+        == f"http://127.0.0.1:5000/#/experiments/1/runs/{1:032x}?workflowType=machine_learning"
+    )
     assert study.run_url(7) is None
     assert make_study(2).run_url(1) is None
 
