@@ -25,6 +25,7 @@ __all__ = [
     "RECORD_FILE",
     "SCHEMA_VERSION",
     "TRAINING_PAGES",
+    "TRIAL_KEY_TAG",
     "NetworkScores",
     "RungScores",
     "Scalar",
@@ -43,6 +44,7 @@ __all__ = [
 SCHEMA_VERSION = 1
 RECORD_FILE = "record.json"
 PICKED_TAG = "picked"
+TRIAL_KEY_TAG = "trial.key"
 TRAINING_PAGES = "workflowType=machine_learning"
 """Query of MLflow's addresses: without it pages are about language models."""
 _LONGEST_REASON = 1000  # characters of a failure reason in a tag; the record keeps all of it
@@ -279,7 +281,7 @@ def to_tags(record: TrialRecord, *, front_rank: int | None, on_front: bool) -> d
         on_front: Whether no other trial is better in every respect.
     """
     tags = {
-        "trial.key": record.trial_key,
+        TRIAL_KEY_TAG: record.trial_key,
         "trial.number": str(record.number),
         "status": record.status.value,
         "method": record.method,

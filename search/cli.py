@@ -136,6 +136,22 @@ def status(study: Study, storage: Storage = RESULTS, as_json: Json = False) -> N
 
 
 @app.command()
+def doctor(
+    study: Study,
+    mend: Annotated[bool, typer.Option("--mend", help="Mend what is wrong.")] = False,  # noqa: FBT002 - an option
+    rebuild: Annotated[  # noqa: FBT002
+        bool, typer.Option("--rebuild-mlflow", help="Delete the study's MLflow runs and write them anew.")
+    ] = False,
+    storage: Storage = RESULTS,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Find what is wrong with a study, on disk and in MLflow."""
+    from search.commands.doctor import examine_study
+
+    examine_study(study, storage, mend=mend, rebuild=rebuild, as_json=as_json)
+
+
+@app.command()
 def report(
     study: Study,
     gallery: Annotated[  # noqa: FBT002 - an option

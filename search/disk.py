@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pruning_core.errors import StorageError
 
-__all__ = ["cut_torn_lines", "is_storage_failure", "storage_errors", "write_whole"]
+__all__ = ["cut_torn_lines", "is_storage_failure", "length_of_whole_lines", "storage_errors", "write_whole"]
 
 _STORAGE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
 
@@ -64,7 +64,7 @@ def cut_torn_lines(path: Path) -> Path | None:
     if not path.is_file():
         return None
     content = path.read_bytes()
-    whole = _length_of_whole_lines(content)
+    whole = length_of_whole_lines(content)
     if whole == len(content):
         return None
     aside = path.with_name(f"{path.name}.torn-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}")
@@ -75,7 +75,8 @@ def cut_torn_lines(path: Path) -> Path | None:
     return aside
 
 
-def _length_of_whole_lines(content: bytes) -> int:
+def length_of_whole_lines(content: bytes) -> int:
+    """Return how many bytes of a file of JSON lines are whole lines that can be read, counted from its end."""
     end = content.rfind(b"\n") + 1
     while end > 0:
         start = content.rfind(b"\n", 0, end - 1) + 1

@@ -8,24 +8,30 @@ import socket
 
 from search.study_folder import StudyFolder
 
-__all__ = ["is_driven"]
+__all__ = ["driver_pid", "is_driven", "process_lives"]
 
 
 def is_driven(folder: StudyFolder) -> bool:
-    """Tell whether the process that last locked the study lives.
+    """Tell whether the process that last locked the study lives; see `driver_pid`."""
+    return driver_pid(folder) is not None
+
+
+def driver_pid(folder: StudyFolder) -> int | None:
+    """Return the process that last locked the study, if it lives.
 
     The lock itself is not tried: holding it, if only for a moment, could turn a driver away. On another machine than
-    the driver's the answer is no.
+    the driver's the answer is None.
     """
     try:
         holder = json.loads(folder.lock_path.read_text(encoding="utf-8"))
         pid, host = int(holder["pid"]), holder["host"]
     except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return host == socket.gethostname() and _lives(pid)
+        return None
+    return pid if host == socket.gethostname() and process_lives(pid) else None
 
 
-def _lives(pid: int) -> bool:
+def process_lives(pid: int) -> bool:
+    """Tell whether a process of this machine lives, whoever owns it."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -77,11 +77,16 @@ class AskedTrial:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudySnapshot:
-    """A study as it was when it was read. ``started``: trials that a worker has, with their keys."""
+    """A study as it was when it was read.
+
+    ``started``: trials that a worker has, with their keys. ``untold``: trials whose record is written, but which Optuna
+    was not told of any more.
+    """
 
     attributes: Mapping[str, Any]
     records: tuple[TrialRecord, ...]
     started: tuple[tuple[AskedTrial, str], ...]
+    untold: tuple[int, ...] = ()
 
 
 def read_snapshot(folder: StudyFolder) -> StudySnapshot:
@@ -182,6 +187,7 @@ class _Log:
             attributes=self.attributes,
             records=tuple(self.records[number] for number in order),
             started=tuple(self._started()),
+            untold=tuple(number for number in order if number not in self.ended_at),
         )
 
     def _add_parsed(self, operation: Mapping[str, Any]) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 
 from reports.formats import duration
 from reports.fronts import StudyFront, hypervolume, scores_of
-from reports.records import TrialStatus
+from reports.records import StudyRecords, TrialStatus
 from reports.summary import reason_counts, rung_counts, status_counts
 from search.front_text import front_lines, rung_text
+from search.spec import SearchSpec
 from search.spec_settings import COUNTED
 
-__all__ = ["StudyStatus", "status_json", "status_lines"]
+__all__ = ["StudyStatus", "count_ended", "count_left", "count_wanted", "status_json", "status_lines"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +32,7 @@ class StudyStatus:
     @property
     def num_counted(self) -> int:
         """Trials that ended and count towards the limit: complete, stopped or failed."""
-        return sum(record.status in COUNTED for record in self.front.study.records)
+        return count_ended(self.front.study)
 
     @property
     def num_left(self) -> int:
@@ -46,6 +47,21 @@ class StudyStatus:
             return None
         pace = max(0.0, study.updated_at - study.created_at) / self.num_counted
         return self.num_left * pace
+
+
+def count_ended(study: StudyRecords) -> int:
+    """Count the trials that count towards a study's limit."""
+    return sum(record.status in COUNTED for record in study.records)
+
+
+def count_wanted(spec: SearchSpec) -> int:
+    """Return how many trials a search has room for."""
+    return min(spec.limits.trials, spec.space.num_configurations or spec.limits.trials)
+
+
+def count_left(study: StudyRecords, spec: SearchSpec) -> int:
+    """Return how many trials are still to end."""
+    return max(0, count_wanted(spec) - count_ended(study))
 
 
 def status_lines(status: StudyStatus) -> list[str]:

@@ -24,6 +24,7 @@ from reports.front_series import BEST_ACCURACY, front_series
 from reports.fronts import find_front, front_ranks, is_ranked, scores_of
 from reports.records import (
     RECORD_FILE,
+    TRIAL_KEY_TAG,
     StudyRecords,
     TrialRecord,
     TrialStatus,
@@ -41,9 +42,8 @@ from search.study_folder import StudyFolder
 from search.study_snapshot import read_attributes
 from search.tracking_writer import Projection, StudyAddress, address_of
 
-__all__ = ["MlflowProjection", "log_report", "project_study"]
+__all__ = ["MlflowProjection", "all_runs", "log_report", "project_study"]
 
-_TRIAL_KEY = "trial.key"
 _RUN_STATUS = {
     TrialStatus.COMPLETE: "FINISHED",
     TrialStatus.FAILED: "FAILED",
@@ -180,25 +180,26 @@ class MlflowProjection:
             )
         return str(run.info.run_id)
 
+    def child_runs(self) -> Iterator[Run]:
+        """Read the runs of trials as MLflow has them."""
+        return self._runs(f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self._parent_id}'")
+
+    def parent_run(self) -> Run:
+        """Read the study's run."""
+        return self._client.get_run(self._parent_id)
+
     def _find_children(self) -> dict[str, _Child]:
-        runs = self._runs(f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self._parent_id}'")
         return {
-            run.data.tags[_TRIAL_KEY]: _Child(
+            run.data.tags[TRIAL_KEY_TAG]: _Child(
                 run_id=run.info.run_id,
                 is_written=RunStatus.is_terminated(RunStatus.from_string(run.info.status)),
                 tags=dict(run.data.tags),
             )
-            for run in runs
+            for run in self.child_runs()
         }
 
     def _runs(self, query: str) -> Iterator[Run]:
-        token: str | None = None
-        while True:
-            page = self._client.search_runs([self._experiment_id], query, max_results=1000, page_token=token)
-            yield from page
-            token = page.token
-            if not token:
-                return
+        return all_runs(self._client, [self._experiment_id], query)
 
     def _child(self, record: TrialRecord) -> _Child:
         child = self._children.get(record.trial_key)
@@ -207,7 +208,7 @@ class MlflowProjection:
                 self._experiment_id,
                 start_time=_milliseconds(record.started_at),
                 run_name=f"trial-{record.number:04d}",
-                tags={MLFLOW_PARENT_RUN_ID: self._parent_id, _TRIAL_KEY: record.trial_key},
+                tags={MLFLOW_PARENT_RUN_ID: self._parent_id, TRIAL_KEY_TAG: record.trial_key},
             )
             child = self._children[record.trial_key] = _Child(run_id=run.info.run_id)
         return child
@@ -289,6 +290,17 @@ class MlflowProjection:
             "runs": runs,
         }
         write_whole(self._address.runs_path, json.dumps(content, indent=1))
+
+
+def all_runs(client: MlflowClient, experiment_ids: list[str], query: str) -> Iterator[Run]:
+    """Read all runs that a query finds, page by page."""
+    token: str | None = None
+    while True:
+        page = client.search_runs(experiment_ids, query, max_results=1000, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def log_report(folder: StudyFolder, paths: Sequence[Path]) -> str:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from pruning_core.errors import StorageError
 from pruning_core.kept_artifacts import FACTS_FILE, LAYOUT, artifact_folder
 
-_TENSORS = "tensors.safetensors"
+TENSORS_FILE = "tensors.safetensors"
 _PARTIAL = ".partial-"
 _ABANDONED_AFTER_S = 24 * 3600.0
 
@@ -62,12 +62,12 @@ class ArtifactStore:
             return None
         try:
             return Artifact(
-                tensors=safetensors.torch.load_file(folder / _TENSORS),
+                tensors=safetensors.torch.load_file(folder / TENSORS_FILE),
                 facts=json.loads((folder / FACTS_FILE).read_text(encoding="utf-8")),
             )
         except (OSError, ValueError, safetensors.SafetensorError) as error:
             raise StorageError(
-                f"artifact {folder} must hold {_TENSORS} and {FACTS_FILE}, but cannot be read ({error}); "
+                f"artifact {folder} must hold {TENSORS_FILE} and {FACTS_FILE}, but cannot be read ({error}); "
                 "delete that folder, and the stage runs again"
             ) from error
 
@@ -100,11 +100,15 @@ class ArtifactStore:
         A folder counts as left behind a day after it was last written to. Whether its process lives cannot be known:
         other machines and containers may write to the same store.
         """
-        oldest = time.time() - _ABANDONED_AFTER_S
-        partial = [path for path in self.root.glob(f"{LAYOUT}/*/{_PARTIAL}*") if _last_written(path) < oldest]
+        partial = self.abandoned()
         for path in partial:
             shutil.rmtree(path, ignore_errors=True)
         return len(partial)
+
+    def abandoned(self) -> list[Path]:
+        """Return the folders that `sweep` would remove."""
+        oldest = time.time() - _ABANDONED_AFTER_S
+        return [path for path in self.root.glob(f"{LAYOUT}/*/{_PARTIAL}*") if _last_written(path) < oldest]
 
     def _folder(self, key: str) -> Path:
         return artifact_folder(self.root, key)
@@ -118,7 +122,7 @@ def network_tensors(network: nn.Module) -> dict[str, Tensor]:
 
 def _write(folder: Path, artifact: Artifact) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in artifact.tensors.items()}
-    (folder / _TENSORS).write_bytes(safetensors.torch.save(tensors))
+    (folder / TENSORS_FILE).write_bytes(safetensors.torch.save(tensors))
     (folder / FACTS_FILE).write_text(json.dumps(artifact.facts, allow_nan=False), encoding="utf-8")
     folder.chmod(0o755)
 

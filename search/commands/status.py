@@ -12,7 +12,7 @@ from search.driver_presence import is_driven
 from search.next_steps import command, open_study
 from search.spec import load_spec
 from search.study_records import read_study
-from search.study_status import StudyStatus, status_json, status_lines
+from search.study_status import StudyStatus, count_wanted, status_json, status_lines
 
 __all__ = ["show_status"]
 
@@ -27,7 +27,7 @@ def show_status(study: str, storage: Path, *, as_json: bool) -> None:
     spec = load_spec(folder.spec_path)
     status = StudyStatus(
         front=find_front(read_study(folder)),
-        num_wanted=min(spec.limits.trials, spec.space.num_configurations or spec.limits.trials),
+        num_wanted=count_wanted(spec),
         is_running=is_driven(folder),
         resume_command=command(folder, "resume"),
     )

@@ -1,0 +1,130 @@
+"""Files beside the log: artifacts of finished stages, picks, and what killed processes left lying about."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from pruning_core.config import load_config
+from pruning_core.kept_artifacts import artifact_folder
+from pruning_core.stages.artifact_store import TENSORS_FILE, ArtifactStore
+from reports.records import TrialRecord, TrialStatus
+from search.backend import STAGES_BACKEND, backend_settings, load_backend
+from search.doctor.findings import Finding, Patient, numbers
+from search.driver_presence import process_lives
+from search.next_steps import command
+from search.pick_book import PICKS_FILE, read_picks
+from search.study_folder import StudyFolder
+
+__all__ = ["check_artifacts", "check_leftovers", "check_picks"]
+
+_PARTIAL_FILE = re.compile(r"\..+\.(\d+)")
+
+
+def check_artifacts(patient: Patient) -> Iterator[Finding]:
+    """Every finished stage of a complete trial is in the store, whole."""
+    root = patient.folder.artifacts_path
+    users: dict[str, list[TrialRecord]] = defaultdict(list)
+    for record in patient.finished:
+        if record.status is TrialStatus.COMPLETE:
+            for key in record.artifact_keys.values():
+                users[key].append(record)
+    gone: dict[int, TrialRecord] = {}
+    for key, records in users.items():
+        spoilt = _why_unreadable(artifact_folder(root, key))
+        if spoilt is None:
+            continue
+        gone |= {record.number: record for record in records}
+        if artifact_folder(root, key).is_dir():
+            yield Finding(
+                problem=f"artifact {key} cannot be read ({spoilt})",
+                remedy="takes it out of the store",
+                mend=partial(shutil.rmtree, artifact_folder(root, key)),
+            )
+    if gone:
+        yield Finding(
+            problem=f"{numbers(gone)}: stages are not in the store any more; scores stand, networks cannot be exported",
+            remedy="runs what is missing again, which takes as long as it did",
+            mend=partial(_run_again, patient, list(gone.values())),
+        )
+
+
+def check_picks(patient: Patient) -> Iterator[Finding]:
+    """What was picked is a complete trial of this study."""
+    pick = command(patient.folder, "pick", "--knee")
+    try:
+        picks = read_picks(patient.folder)
+    except ValueError:
+        yield Finding(
+            problem=f"{PICKS_FILE} cannot be read", remedy=f"pick anew: `{pick}` begins the file again"
+        )
+        return
+    complete = {record.number for record in patient.finished if record.status is TrialStatus.COMPLETE}
+    if picks and picks[0]["trial"] not in complete:
+        yield Finding(
+            problem=f"trial {picks[0]['trial']} was picked, but is no complete trial of this study",
+            remedy=f"pick anew: `{pick}`",
+        )
+
+
+def check_leftovers(patient: Patient) -> Iterator[Finding]:
+    """No half-written files of processes that are gone."""
+    left = _abandoned_files(patient.folder)
+    if left:
+        names = ", ".join(path.name for path in left)
+        yield Finding(
+            problem=f"half-written files of processes that are gone: {names}",
+            remedy="deletes them",
+            mend=partial(_delete, left),
+        )
+    store = ArtifactStore(patient.folder.artifacts_path)
+    abandoned = store.abandoned()
+    if abandoned:
+        yield Finding(
+            problem=f"{len(abandoned)} half-written artifacts that nobody has touched for a day",
+            remedy="deletes them",
+            mend=store.sweep,
+        )
+
+
+def _why_unreadable(folder: Path) -> str | None:
+    """Return why an artifact cannot be read, without torch; None if it can."""
+    try:
+        json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        with safe_open(folder / TENSORS_FILE, framework="numpy") as tensors:
+            tensors.keys()
+    except (OSError, ValueError, SafetensorError) as error:
+        return str(error)
+    return None
+
+
+def _run_again(patient: Patient, records: Sequence[TrialRecord]) -> None:
+    backend = load_backend(backend_settings(patient.spec, patient.folder, STAGES_BACKEND))
+    for record in records:
+        config = load_config(record.config)
+        for stage in backend.plan(config).stages:
+            if not backend.has_artifact(stage.key):
+                backend.run_stage(stage.name, config)
+        backend.run_trial(config)
+
+
+def _delete(files: Sequence[Path]) -> None:
+    for path in files:
+        path.unlink(missing_ok=True)
+
+
+def _abandoned_files(folder: StudyFolder) -> list[Path]:
+    found = []
+    for path in folder.path.iterdir():
+        match = _PARTIAL_FILE.fullmatch(path.name)
+        if match and path.is_file() and int(match[1]) != os.getpid() and not process_lives(int(match[1])):
+            found.append(path)
+    return sorted(found)
