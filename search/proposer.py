@@ -39,10 +39,12 @@ class Proposer:
         listener: Told of everything.
         slots: How many items run at once.
         time_limit_s: Nothing new is proposed after so many seconds from now; None: no limit.
+        batch: So many trials are proposed together, and the next ones when all of them have ended, so that proposals
+            do not depend on which trial ends first; None: one whenever a slot is free.
         clock: Monotonic seconds.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - by keyword
         self,
         *,
         spec: SearchSpec,
@@ -52,6 +54,7 @@ class Proposer:
         listener: SearchListener,
         slots: int,
         time_limit_s: float | None = None,
+        batch: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spec = spec
@@ -73,6 +76,9 @@ class Proposer:
         self._num_repeated = 0
         self._num_infeasible = 0
         self._is_exhausted = False
+        self._batch = batch
+        self._num_asked = study.num_asked
+        self._is_asking = False
 
     def begin(self, adopted: Sequence[AskedTrial], finished: Sequence[TrialRecord]) -> None:
         """Take up what earlier drivers left unfinished, and learn what they finished."""
@@ -86,6 +92,8 @@ class Proposer:
         self._study.enqueue_first(self._spec.fixed_points)
         for asked in adopted:
             self._consider(asked)
+        if adopted and all(asked.started_at is None for asked in adopted):
+            self._complete_batch()  # the driver may have died in the middle of proposing one
 
     @property
     def is_finished(self) -> bool:
@@ -203,11 +211,26 @@ class Proposer:
         self._listener.rung_reached(number, scores)
 
     def _propose(self) -> None:
+        """Ask for the next configuration, or the next batch of them."""
+        self._ask()
+        self._complete_batch()
+
+    def _complete_batch(self) -> None:
+        """Ask for what a batch lacks; no trial of it has been handed out yet."""
+        if self._batch is None:
+            return
+        self._is_asking = True
+        while self._num_asked % self._batch != 0 and self._may_propose():
+            self._ask()
+        self._is_asking = False
+
+    def _ask(self) -> None:
         """Ask for one more configuration and take it up, unless it cannot or need not run."""
         num_configurations = self._spec.space.num_configurations
         if num_configurations is not None and len(self._known) >= num_configurations:
             self._is_exhausted = True
         else:
+            self._num_asked += 1
             self._consider(self._study.ask())
 
     def _consider(self, asked: AskedTrial) -> None:
@@ -297,6 +320,7 @@ class Proposer:
             not self._is_exhausted
             and not self._is_late()
             and len(self._waiting) < self._window
+            and (self._batch is None or self._is_asking or num_open == 0)
             and self._num_counted + num_open < self._spec.limits.trials
         )
 

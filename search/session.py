@@ -43,6 +43,7 @@ class EndReason:
 
 
 _WORKERS_START_S = 10.0
+_BATCH = "batch"  # noted, because a study may be resumed with other slots
 
 FINISHED = EndReason("finished", "FINISHED", 30.0)
 INTERRUPTED = EndReason("interrupted", "KILLED", 5.0)
@@ -79,6 +80,7 @@ class SearchSession:
             {
                 **_birth_certificate({**facts, "sampler": str(study.sampler)}),
                 "sampler": study.sampler.to_plain(),
+                **({_BATCH: slots} if spec.reproducible else {}),
             }
         )
         study.learn_from(lambda: read_earlier_trials(spec).trials)
@@ -104,6 +106,7 @@ class SearchSession:
             listener=self,
             slots=slots,
             time_limit_s=time_limit_s,
+            batch=study.attributes.get(_BATCH),
         )
         self._adopted, self._finished = adopted, finished
 

@@ -41,7 +41,9 @@ class SearchSpec(Settings):
     """One search.
 
     ``search``: ranges over dotted fields of ``run``; a field in both is searched. ``first``: configurations to try
-    before the sampler proposes any; fields left out are drawn. ``plug_ins``: folder that ``module:function`` names
+    before the sampler proposes any; fields left out are drawn. ``reproducible``: trials are proposed in batches, one
+    for each slot, and a batch begins when the one before has ended, so that the same seed gives the same trials,
+    however long each takes; slots wait for the slowest of a batch. ``plug_ins``: folder that ``module:function`` names
     are imported from (null: the folder of the spec).
     """
 
@@ -56,6 +58,7 @@ class SearchSpec(Settings):
     resources: ResourcesConfig = ResourcesConfig()
     storage: StorageConfig = StorageConfig()
     first: tuple[dict[str, Value], ...] = ()
+    reproducible: bool = False
     plug_ins: str | None = None
 
     @model_validator(mode="before")
@@ -117,6 +120,11 @@ class SearchSpec(Settings):
             raise ValueError(
                 "'halving.rule': compares trials after equal parts of equal trainings, so search.fine_tuning.epochs "
                 "must not vary; take it out, or set the rule to none"
+            )
+        if self.halving.rule != "none" and self.reproducible:
+            raise ValueError(
+                "'reproducible': halving decides by the order in which trials come to their rungs, so halving.rule "
+                f"must be none, but got {self.halving.rule!r}"
             )
         self.halving.rungs_of(self.run.fine_tuning.epochs)
 

@@ -118,6 +118,11 @@ class SearchStudy:
         trials = self._study.get_trials(deepcopy=False)
         return _records_in_order(trial for trial in trials if trial.state.is_finished())
 
+    @property
+    def num_asked(self) -> int:
+        """How many configurations were proposed so far, whatever became of them."""
+        return sum(trial.state is not TrialState.WAITING for trial in self._study.get_trials(deepcopy=False))
+
     def adopt(self) -> list[AskedTrial]:
         """Return the trials that an earlier driver left unfinished; they keep their numbers.
 
