@@ -1,0 +1,268 @@
+"""Searches that are killed, interrupted and starved: is anything lost, done twice, or another than undisturbed?
+
+    python -m benchmarks.fault_injection --kills 40 --out docs/results
+
+Real searches: the digits of ``examples/digits.yaml`` with short trainings, two trials at once, ``reproducible: true``.
+One runs undisturbed. The others are disturbed at seeded times, resumed, disturbed again, and at last left to end. Then
+their trials are held against those of the first, ``prunefront doctor`` holds log, artifacts and MLflow against each
+other, and nothing that the timeline says was finished may have run again. A full disk needs root, for a small file
+system of its own. Writes fault-injection.json and fault-injection.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.faults import FAULTS, Driver, MlflowServer
+from benchmarks.machine import describe_machine
+from reports.fronts import find_front
+from reports.records import StudyRecords, TrialStatus
+from search.study_folder import StudyFolder
+from search.study_records import read_study
+from search.timeline import read_timeline
+
+SPEC = Path(__file__).parents[1] / "examples" / "digits.yaml"
+STUDY = "disturbed"
+SHORT = (
+    *("run.dense_training.epochs=4", "run.saliency.predictor.epochs=1", "run.saliency.selector.epochs=1"),
+    *("run.gates.steps=12", "run.fine_tuning.epochs=2", "limits.trials=12", "resources.slots=2"),
+    *(f"study={STUDY}", "reproducible=true"),
+)
+_DISK = "48M"
+_FAULTS_PER_SEARCH = 4
+
+
+def search_commands(root: Path, server: MlflowServer | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what launches a search, and what resumes it."""
+    where = (f"storage.path={root}", *([f"storage.mlflow={server.address}"] if server else []))
+    return ("launch", str(SPEC), *SHORT, *where), ("resume", STUDY, "--storage", str(root))
+
+
+def disturb(root: Path, kinds: Sequence[str], seed: int, server: MlflowServer | None) -> list[dict[str, Any]]:
+    """Run a search to its end through faults, one after another; return what happened at each."""
+    rng, log = random.Random(seed), root.parent / "driver.log"  # noqa: S311 - no secret
+    launch, resume = search_commands(root, server)
+    happened = []
+    for kind in kinds:
+        folder = StudyFolder(root, STUDY)
+        driver = Driver(resume if folder.exists else launch, root, log, server)
+        moment = _wait_for_a_moment(driver, folder, rng)
+        if driver.process.poll() is None:
+            FAULTS[kind](driver, rng)
+        happened.append({"fault": kind, "seed": seed, "ended_trials": moment, "exit_status": driver.wait()})
+    driver = Driver(resume if StudyFolder(root, STUDY).exists else launch, root, log, server)
+    if driver.wait() != 0:
+        raise SystemExit(f"the last `resume` of seed {seed} failed; see {log}")
+    return happened
+
+
+def _wait_for_a_moment(driver: Driver, folder: StudyFolder, rng: random.Random) -> int:
+    """Wait until some more trials have ended, and a moment longer; return how many have."""
+    seen = _num_ended(folder)
+    wanted, delay_s = seen + rng.randrange(0, 4), rng.uniform(0.0, 3.0)
+    while driver.process.poll() is None and (
+        not folder.timeline_path.exists() or _num_ended(folder) < wanted
+    ):
+        time.sleep(0.05)
+    give_up_at = time.monotonic() + delay_s
+    while driver.process.poll() is None and time.monotonic() < give_up_at:
+        time.sleep(0.05)
+    return _num_ended(folder)
+
+
+def _num_ended(folder: StudyFolder) -> int:
+    if not folder.timeline_path.exists():
+        return 0
+    return sum(event.get("kind") == "trial" for event in read_timeline(folder.timeline_path))
+
+
+def compare(root: Path, reference: Mapping[int, Any], front: Sequence[int]) -> dict[str, Any]:
+    """Count what is wrong with a study that was disturbed."""
+    folder = StudyFolder(root, STUDY)
+    study = read_study(folder)
+    trials = trials_of(study)
+    runs = Counter(
+        event["key"]
+        for event in read_timeline(folder.timeline_path)
+        if event["event"] == "item" and event["status"] == "complete"
+    )
+    examined = subprocess.run(  # noqa: S603 - no shell
+        (
+            *(sys.executable, "-c", "from search.cli import main; main()"),
+            *("doctor", STUDY, "--json", "--storage", str(root)),
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    findings = json.loads(examined.stdout)["findings"]
+    return {
+        "lost": len(set(reference) - set(trials)),
+        "additional": len(set(trials) - set(reference)),
+        "different": sum(trials[number] != reference[number] for number in set(trials) & set(reference)),
+        "running": sum(record.status is TrialStatus.RUNNING for record in study.records),
+        "run_twice": sum(count - 1 for count in runs.values()),
+        "front_is_the_same": front_of(study) == list(front),
+        "doctor": [f"{one['check']}: {one['problem']}" for one in findings],
+    }
+
+
+def trials_of(study: StudyRecords) -> dict[int, Any]:
+    """Return what each trial tried and came to, without times."""
+    return {
+        record.number: (
+            record.status.value,
+            record.trial_key,
+            None if record.scores is None else record.scores.model_dump(mode="json"),
+        )
+        for record in study.records
+    }
+
+
+def front_of(study: StudyRecords) -> list[int]:
+    """Return the numbers of the trials on the front."""
+    return sorted(record.number for record in find_front(study).members)
+
+
+def plan_searches(num_kills: int, kinds: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Deal out the faults to searches: seeds with what happens to each; a full disk and a lost server stay alone."""
+    dealt = [kinds[index % len(kinds)] for index in range(num_kills)]
+    alone = [kind for kind in dealt if kind in {"disk full", "MLflow server killed"}]
+    others = [kind for kind in dealt if kind not in alone]
+    seed = 0
+    for kind in ("disk full", "MLflow server killed"):
+        same = [one for one in alone if one == kind]
+        for start in range(0, len(same), _FAULTS_PER_SEARCH):
+            yield seed, same[start : start + _FAULTS_PER_SEARCH]
+            seed += 1
+    random.Random(0).shuffle(others)  # noqa: S311 - no secret
+    for start in range(0, len(others), _FAULTS_PER_SEARCH):
+        yield seed, others[start : start + _FAULTS_PER_SEARCH]
+        seed += 1
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """Lend a file system of a few megabytes."""
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_DISK}", "tmpfs", str(folder)], check=True)  # noqa: S603, S607
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)  # noqa: S603, S607
+
+
+def render(results: Sequence[Mapping[str, Any]], command: str, machine: str) -> str:
+    """Write the page."""
+    faults = [one for result in results for one in result["faults"]]
+    by_kind = Counter(one["fault"] for one in faults)
+    wrong = ("lost", "additional", "different", "running", "run_twice")
+    sums = {name: sum(result["found"][name] for result in results) for name in wrong}
+    fronts = sum(result["found"]["front_is_the_same"] for result in results)
+    problems = [line for result in results for line in result["found"]["doctor"]]
+    return "\n".join(
+        [
+            "# Searches that were disturbed",
+            "",
+            f"    python -m benchmarks.fault_injection {command}",
+            "",
+            "Real searches on scanned digits, 12 trials, two at once, `reproducible: true`. Each was disturbed up to",
+            f"{_FAULTS_PER_SEARCH} times at seeded moments, resumed each time, and then held against an undisturbed",
+            "one.",
+            "",
+            "| fault | times |",
+            "|---|---|",
+            *(f"| {kind} | {count} |" for kind, count in by_kind.items()),
+            f"| **all** | **{len(faults)}** in {len(results)} searches |",
+            "",
+            "| in all searches together | |",
+            "|---|---|",
+            f"| trials lost | {sums['lost']} |",
+            f"| trials that should not be there | {sums['additional']} |",
+            f"| trials with another configuration, status or score than undisturbed | {sums['different']} |",
+            f"| trials left running | {sums['running']} |",
+            f"| finished work items that ran again | {sums['run_twice']} |",
+            f"| searches with the front of the undisturbed one | {fronts} of {len(results)} |",
+            f"| things that `prunefront doctor` found wrong (log, artifacts, MLflow) | {len(problems)} |",
+            "",
+            *(f"- {line}" for line in problems),
+            f"Machine: {machine}.",
+            "",
+        ]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=40)
+    parser.add_argument("--faults", nargs="+", choices=list(FAULTS), default=list(FAULTS), metavar="FAULT")
+    parser.add_argument("--port", type=int, default=5151, help="of MLflow's server")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    args = parser.parse_args(argv)
+    kinds = [kind for kind in args.faults if kind != "disk full" or os.geteuid() == 0]
+    results = []
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch) / "undisturbed" / "results"
+        root.parent.mkdir()
+        if Driver(search_commands(root, None)[0], root, root.parent / "driver.log", None).wait() != 0:
+            raise SystemExit((root.parent / "driver.log").read_text(encoding="utf-8"))
+        study = read_study(StudyFolder(root, STUDY))
+        reference, front = trials_of(study), front_of(study)
+        for seed, dealt in plan_searches(args.kills, kinds):
+            results.append(
+                _one_search(Path(scratch) / f"seed-{seed}", seed, dealt, args.port, reference, front)
+            )
+            print(json.dumps(results[-1]), flush=True)
+    args.out.mkdir(parents=True, exist_ok=True)
+    machine = describe_machine("cpu", 1)
+    plain = {
+        "machine": machine,
+        "reference": {"front": front, "num_trials": len(reference)},
+        "searches": results,
+    }
+    (args.out / "fault-injection.json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    page = render(results, f"--kills {args.kills}", machine)
+    (args.out / "fault-injection.md").write_text(page, encoding="utf-8")
+
+
+def _one_search(
+    folder: Path,
+    seed: int,
+    dealt: Sequence[str],
+    port: int,
+    reference: Mapping[int, Any],
+    front: Sequence[int],
+) -> dict[str, Any]:
+    if "disk full" in dealt:
+        with small_disk(folder):
+            faults = disturb(folder / "results", dealt, seed, None)
+            return {"faults": faults, "found": compare(folder / "results", reference, front)}
+    folder.mkdir()
+    server = MlflowServer(folder, port) if "MLflow server killed" in dealt else None
+    try:
+        if server:
+            server.start()
+        faults = disturb(folder / "results", dealt, seed, server)
+        return {"faults": faults, "found": compare(folder / "results", reference, front)}
+    finally:
+        if server:
+            server.kill()
+
+
+if __name__ == "__main__":
+    main()

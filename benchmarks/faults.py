@@ -1,0 +1,208 @@
+"""Ways to disturb a search, each from outside: signals to its processes, its MLflow server gone, its disk full."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+__all__ = ["FAULTS", "Driver", "MlflowServer", "descendants"]
+
+_BALLAST = "ballast"
+_PATIENCE_S = 120.0
+
+
+class MlflowServer:
+    """MLflow's own server over a database in a folder; it can be killed and started again."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.address = f"http://127.0.0.1:{port}"
+        self._command = (
+            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
+            *("--backend-store-uri", f"sqlite:///{folder / 'server.db'}", "--workers", "1"),
+            *("--artifacts-destination", str(folder / "files")),
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._process = subprocess.Popen(  # noqa: S603 - no shell
+            self._command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env={
+                **os.environ,
+                "MLFLOW_DISABLE_TELEMETRY": "true",
+                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            },
+        )
+        give_up_at = time.monotonic() + _PATIENCE_S
+        while not self._answers():
+            if time.monotonic() > give_up_at:
+                raise SystemExit(f"MLflow's server must answer on {self.address}, but does not")
+            time.sleep(0.5)
+
+    def kill(self) -> None:
+        """Kill it with its workers."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.address}/health", timeout=2) as answer:  # noqa: S310 - http
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+class Driver:
+    """A driver of a study, running or gone.
+
+    Args:
+        command: Of ``prunefront``.
+        root: Results folder, on a disk of its own where a fault fills it.
+        log: Gets what the driver writes.
+        server: MLflow's; None: the embedded store.
+    """
+
+    def __init__(self, command: tuple[str, ...], root: Path, log: Path, server: MlflowServer | None) -> None:
+        self.root, self.server = root, server
+        with log.open("ab") as file:
+            self.process = subprocess.Popen(  # noqa: S603 - no shell
+                (sys.executable, "-c", "from search.cli import main; main()", *command),
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+
+    def wait(self) -> int:
+        """Wait for its end, and for that of everything it started; return its exit status."""
+        family = descendants(self.process.pid)
+        status = self.process.wait()
+        _wait_for_the_end_of(family)
+        return status
+
+
+def kill_driver(driver: Driver, _: random.Random) -> None:
+    """Kill the driver alone: Ray's processes find out by themselves."""
+    driver.process.kill()
+
+
+def interrupt_driver(driver: Driver, _: random.Random) -> None:
+    """Type Ctrl-C."""
+    os.killpg(driver.process.pid, signal.SIGINT)
+
+
+def kill_worker(driver: Driver, rng: random.Random) -> None:
+    """Kill one of Ray's workers."""
+    workers = [pid for pid in descendants(driver.process.pid) if _name_of(pid).startswith("ray::")]
+    if workers:
+        _kill(rng.choice(sorted(workers)))
+
+
+def restart_machine(driver: Driver, _: random.Random) -> None:
+    """Kill everything at once, as a power cut does."""
+    for pid in [driver.process.pid, *descendants(driver.process.pid)]:
+        _kill(pid)
+
+
+def lose_mlflow(driver: Driver, rng: random.Random) -> None:
+    """Kill MLflow's server, and start it again some seconds later."""
+    assert driver.server is not None
+    driver.server.kill()
+    time.sleep(rng.uniform(2, 6))
+    driver.server.start()
+
+
+def fill_disk(driver: Driver, _: random.Random) -> None:
+    """Leave no byte on the disk of the results until the driver has given up."""
+    ballast = driver.root.parent / _BALLAST
+    with ballast.open("wb", buffering=0) as file:
+        for size in (2**20, 2**12, 1):
+            try:
+                while file.write(b"\0" * size):
+                    pass
+            except OSError:
+                continue  # smaller pieces may still fit
+    driver.wait()
+    ballast.unlink()
+
+
+FAULTS: dict[str, Callable[[Driver, random.Random], None]] = {
+    "driver killed": kill_driver,
+    "Ctrl-C": interrupt_driver,
+    "worker killed": kill_worker,
+    "all processes killed": restart_machine,
+    "MLflow server killed": lose_mlflow,
+    "disk full": fill_disk,
+}
+"""What is done to a running search."""
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes that a process has started, and those that they have."""
+    children: dict[int, list[int]] = {}
+    for child, parent in _parents():
+        children.setdefault(parent, []).append(child)
+    found, left = [], [pid]
+    while left:
+        new = children.get(left.pop(), [])
+        found += new
+        left += new
+    return found
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue  # it has just ended
+        yield int(path.parent.name), int(fields[1])
+
+
+def _name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # it has just ended
+
+
+def _wait_for_the_end_of(pids: list[int]) -> None:
+    give_up_at = time.monotonic() + _PATIENCE_S
+    while any(_lives(pid) for pid in pids):
+        if time.monotonic() > give_up_at:
+            raise SystemExit(
+                f"processes {pids} must end with their driver, but live {_PATIENCE_S:.0f} s later"
+            )
+        time.sleep(0.2)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = (
+            Path(f"/proc/{pid}/stat")
+            .read_text(encoding="utf-8", errors="replace")
+            .rpartition(")")[2]
+            .split()[0]
+        )
+    except OSError:
+        return False
+    return state != "Z"

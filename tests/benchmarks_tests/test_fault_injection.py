@@ -1,0 +1,68 @@
+"""The benchmark of disturbed searches: faults are dealt out whole, and what is wrong is counted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from benchmarks.fault_injection import compare, front_of, plan_searches, render, trials_of
+from benchmarks.faults import FAULTS, descendants
+from reports.records import TrialStatus
+from search.study_records import read_study
+from tests.reports_tests.synthetic import make_record
+from tests.search_tests.stored_studies import SPEC, store_study
+
+
+def test_every_fault_is_dealt_and_those_that_need_a_place_of_their_own_get_one() -> None:
+    dealt = list(plan_searches(40, list(FAULTS)))
+    assert [seed for seed, _ in dealt] == list(range(len(dealt)))
+    counts = Counter(kind for _, kinds in dealt for kind in kinds)
+    assert sum(counts.values()) == 40
+    assert max(counts.values()) - min(counts.values()) <= 1
+    for alone in ("disk full", "MLflow server killed"):
+        assert all(set(kinds) == {alone} for _, kinds in dealt if alone in kinds)
+
+
+def test_a_lost_and_a_changed_trial_are_counted(tmp_path: Path) -> None:
+    text = SPEC.replace("study: tiny", "study: disturbed")
+    records = [make_record(0), make_record(1), make_record(2, status=TrialStatus.RUNNING)]
+    folder = store_study(tmp_path, records, text=text)
+    folder.timeline_path.write_text("")
+    study = read_study(folder)
+    reference = trials_of(study) | {1: trials_of(study)[0], 3: trials_of(study)[0]}
+    found = compare(folder.root, reference, front_of(study))
+    assert (found["lost"], found["additional"], found["different"], found["running"]) == (1, 0, 1, 1)
+    assert found["front_is_the_same"]
+    assert any(line.startswith("mlflow: trials 0 and 1: no run") for line in found["doctor"])
+
+
+def test_the_page_adds_up_what_was_found() -> None:
+    found: dict[str, Any] = {
+        **dict.fromkeys(("lost", "additional", "different", "running", "run_twice"), 1),
+        "front_is_the_same": True,
+        "doctor": ["log: torn"],
+    }
+    faults = [{"fault": "Ctrl-C", "seed": 0, "ended_trials": 1, "exit_status": 130}] * 3
+    page = render([{"faults": faults, "found": found}] * 2, "--kills 6", "a machine")
+    assert "| Ctrl-C | 6 |" in page
+    assert "| **all** | **6** in 2 searches |" in page
+    assert "| trials lost | 2 |" in page
+    assert "| searches with the front of the undisturbed one | 2 of 2 |" in page
+    assert "- log: torn" in page
+
+
+def test_descendants_are_found_through_several_generations() -> None:
+    command = (sys.executable, "-c", "import subprocess; subprocess.run(['sleep', '30'])")
+    with subprocess.Popen(command) as process:
+        try:
+            while len(found := descendants(os.getpid())) < 2 or not descendants(process.pid):
+                pass
+            assert {process.pid, *descendants(process.pid)} <= set(found)
+        finally:
+            for pid in descendants(process.pid):
+                os.kill(pid, 9)
+            process.kill()
