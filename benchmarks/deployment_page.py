@@ -17,8 +17,8 @@ def render(results: Mapping[str, Any]) -> str:
         "",
         f"    {results['command']} --root DIR",
         "",
-        f"`{results['architecture']}` on Fashion-MNIST ({images['train']:,} training images, {epochs['dense']} epochs: "
-        f"a weak dense network, the same for all rows), pruned by L1 to {results['macs']:.0%} of its MACs and "
+        f"`{results['architecture']}` on Fashion-MNIST ({images['train']:,} training images, {epochs['dense']} epochs, "
+        f"the same dense network for all rows), pruned by L1 to {results['macs']:.0%} of its MACs and "
         f"fine-tuned for {epochs['fine_tuning']} epochs, with kept counts as they come (`round_to: 1`) or rounded "
         "(`auto`). Sizes and times are of the ONNX file. Accuracy on "
         f"{dense['num_images']:,} test images with 95 % intervals; *same* is the share of them on which the file "
@@ -29,8 +29,8 @@ def render(results: Mapping[str, Any]) -> str:
         *(_row(row, dense) for row in results["rows"]),
         "",
         f"Latency: one image, onnxruntime, one thread, {results['passes']} passes of each file in turns of five, so "
-        "that what else ran on the machine hit all files alike. The machine was shared: compare within the table; the "
-        "90th percentile shows what other work did.",
+        "that what else ran on the machine hit all files alike. Compare within the table; a 90th percentile far above the "
+        "median tells of other work.",
         "",
         "## Files alone",
         "",

@@ -1,12 +1,12 @@
 """How long `report` and `pick` take on a long study.
 
-    python -m benchmarks.long_study --trials 10000
+    python -m benchmarks.long_study --trials 10000 --out docs/results
 
 Writes a study of made-up trials as a search leaves it (its journal, nothing else), runs the commands on it as processes
 of their own, three times each, and prints the least seconds until the answer stands there and until the command ends,
 and of CPU time, with those of a study of one trial beside them: what is left is the trials'. There are no networks in
 it, so no gallery is drawn and no test images are looked at. ``report`` names its files as soon as they are written and
-then logs them to MLflow, whose database the first run makes.
+then logs them to MLflow, whose database the first run makes. Writes long-study.md.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
+from benchmarks.machine import describe_machine
 from reports.records import NetworkScores, TrialRecord, TrialStatus
 from search.spec import SearchSpec, dump_spec, load_spec
 from search.study_folder import StudyFolder
@@ -42,6 +43,21 @@ search:
 sampler: {{name: random}}
 """
 _COMMANDS = {"report": ("report", _STUDY, "--no-gallery"), "pick": ("pick", _STUDY, "--knee", "--no-test")}
+_PAGE = """\
+# Long studies
+
+    python -m benchmarks.long_study --trials {trials} --repeats {repeats}
+
+Commands as processes of their own, the least of {repeats} runs each, in seconds: until the first line of the answer,
+until the end, and of CPU time. `report --no-gallery` answers when all files are written (target for 10,000 trials: 10 s)
+and then logs them to MLflow; `pick --knee --no-test` (target: 2 s) looks at no images.
+
+| trials | command | answer after | end after | CPU |
+|---|---|---|---|---|
+{rows}
+
+Machine: {machine}.
+"""
 _DENSE_MACS, _DENSE_PARAMS = 40_813_184, 272_474
 _START = 1_790_000_000.0
 
@@ -157,15 +173,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
     asked = parser.parse_args()
-    print("| trials | command | answer after | end after | CPU seconds |\n|---|---|---|---|---|")
+    rows = []
     for num_trials in (1, asked.trials):
         with tempfile.TemporaryDirectory() as folder:
             write_study(Path(folder), num_trials)
             for name, arguments in _COMMANDS.items():
                 runs = [time_command(arguments, Path(folder)) for _ in range(asked.repeats)]
                 answered, wall, cpu = (min(column) for column in zip(*runs, strict=True))
-                print(f"| {num_trials:,} | {name} | {answered:.1f} | {wall:.1f} | {cpu:.1f} |", flush=True)
+                rows.append(f"| {num_trials:,} | `{name}` | {answered:.1f} | {wall:.1f} | {cpu:.1f} |")
+                print(rows[-1], flush=True)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    page = _PAGE.format(
+        trials=asked.trials,
+        repeats=asked.repeats,
+        rows="\n".join(rows),
+        machine=describe_machine("cpu", 1),
+    )
+    (asked.out / "long-study.md").write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

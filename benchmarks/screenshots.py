@@ -27,7 +27,7 @@ from search.study_folder import StudyFolder
 from search.study_records import read_mlflow_runs
 
 TALL, WIDE, PHONE = (1100, 1500), (1280, 900), (390, 844)
-_MOST_COLOURS = 128
+_MOST_COLOURS = 256
 
 
 def main() -> None:
