@@ -29,8 +29,8 @@ def render(results: Mapping[str, Any]) -> str:
         *(_row(row, dense) for row in results["rows"]),
         "",
         f"Latency: one image, onnxruntime, one thread, {results['passes']} passes of each file in turns of five, so "
-        "that what else ran on the machine hit all files alike. Compare within the table; a 90th percentile far above the "
-        "median tells of other work.",
+        "that what else ran on the machine hit all files alike. Compare within the table; a 90th percentile far "
+        "above the median tells of other work.",
         "",
         "## Files alone",
         "",

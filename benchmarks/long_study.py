@@ -49,7 +49,7 @@ _PAGE = """\
     python -m benchmarks.long_study --trials {trials} --repeats {repeats}
 
 Commands as processes of their own, the least of {repeats} runs each, in seconds: until the first line of the answer,
-until the end, and of CPU time. `report --no-gallery` answers when all files are written (target for 10,000 trials: 10 s)
+until the end, and of CPU time. `report --no-gallery` answers when all files are written (target of 10,000 trials: 10 s)
 and then logs them to MLflow; `pick --knee --no-test` (target: 2 s) looks at no images.
 
 | trials | command | answer after | end after | CPU |
