@@ -15,6 +15,7 @@ from reports.fronts import find_front
 from reports.page import ReportFiles
 from reports.records import StudyRecords, TrialStatus
 from reports.summary import reason_counts
+from search.commands.front_latency import goes_by_latency, measure_front
 from search.commands.plan import make_plan, plan_lines
 from search.commands.report import publish_report
 from search.driver import SearchOutcome, run_search
@@ -140,7 +141,12 @@ def _interruptible(folder: StudyFolder) -> Iterator[None]:
 
 
 def _show(outcome: SearchOutcome, folder: StudyFolder, publish: Publisher) -> None:
-    files = publish(outcome.study, folder)
+    study, measured = outcome.study, list[str]()
+    if goes_by_latency(study):
+        study, measured = measure_front(study, folder)
+    files = publish(study, folder)
+    if measured:
+        typer.echo("\n".join([*measured, ""]))
     typer.echo("\n".join(outcome_lines(outcome, folder, files.page)))
     if outcome.num_complete == 0:
         raise typer.Exit(NOTHING_FITS)

@@ -43,7 +43,7 @@ from search.study_latencies import add_latencies
 from search.study_records import read_study
 from search.text_tables import table_lines
 
-__all__ = ["NetworkLatencyRequest", "latency_lines", "measure_networks"]
+__all__ = ["NetworkLatencyRequest", "latency_lines", "measure_networks", "measure_trials"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,9 +95,7 @@ def measure_networks(study: str, storage: Path, request: NetworkLatencyRequest, 
     folder = open_study(study, storage)
     add_plug_in_path(load_spec(folder.spec_path).plug_ins)
     records = _chosen(read_study(folder), request.trials, folder)
-    contestants = _load(records, ArtifactStore(folder.artifacts_path))
-    measurement = _measure(contestants, runtimes, request.settings)
-    add_latencies(folder, measurement)
+    measurement = measure_trials(records, folder, request.settings, runtimes)
     if as_json:
         typer.echo(measurement.model_dump_json(indent=2))
         return
@@ -108,6 +106,29 @@ def measure_networks(study: str, storage: Path, request: NetworkLatencyRequest, 
         f"Next: {command(folder, 'report')}",
     ]
     typer.echo("\n".join(lines))
+
+
+def measure_trials(
+    records: Sequence[TrialRecord],
+    folder: StudyFolder,
+    settings: TurnSettings,
+    runtimes: Sequence[str] = tuple(RUNTIMES),
+) -> LatencyMeasurement:
+    """Measure networks in turns with the dense ones they were cut from, and keep the times in the study's folder.
+
+    Args:
+        records: Complete trials.
+        folder: Of their study.
+        settings: How to measure.
+        runtimes: Keys of ``RUNTIMES``.
+
+    Raises:
+        PrunefrontError: A network cannot be loaded or exported.
+    """
+    contestants = _load(records, ArtifactStore(folder.artifacts_path))
+    measurement = _measure(contestants, runtimes, settings)
+    add_latencies(folder, measurement)
+    return measurement
 
 
 def latency_lines(measurement: LatencyMeasurement) -> list[str]:
