@@ -26,6 +26,7 @@ OPTIONS = {
     "launch": ["spec", "overrides"],
     "resume": ["study", "--storage"],
     "status": ["study", "--storage", "--json"],
+    "doctor": ["study", "--mend", "--rebuild-mlflow", "--storage", "--json"],
     "report": ["study", "--gallery", "--storage"],
     "pick": [
         "study",

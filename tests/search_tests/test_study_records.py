@@ -69,7 +69,8 @@ def test_links_to_mlflow_come_from_what_the_writer_noted(tmp_path: Path) -> None
     SyntheticSearch(spec, folder).run()
     content = {"parent": "p", "url_base": "http://mlflow:5000/#/experiments/1/runs", "runs": {"0": "abc"}}
     folder.mlflow_runs_path.write_text(json.dumps(content))
-    assert read_study(folder).run_url(0) == "http://mlflow:5000/#/experiments/1/runs/abc"
+    url = "http://mlflow:5000/#/experiments/1/runs/abc?workflowType=machine_learning"
+    assert read_study(folder).run_url(0) == url
 
 
 def test_reading_changes_nothing(tmp_path: Path) -> None:
