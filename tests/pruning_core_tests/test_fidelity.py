@@ -11,7 +11,7 @@ from torch import nn
 
 from pruning_core.channels.structures import ChannelSelection
 from pruning_core.channels.weight_gates import kept_map_positions
-from pruning_core.config import MethodName, PruningConfig, load_config
+from pruning_core.config import MethodName, PruningConfig
 from pruning_core.data import DataSplits, take
 from pruning_core.errors import InvalidDataError, InvalidSettingsError
 from pruning_core.fidelity import (
@@ -39,6 +39,7 @@ from tests.pruning_core_tests.saliency_cases import (
     fingerprint,
     patch_data,
 )
+from tests.pruning_core_tests.tiny_runs import tiny_run
 
 pytest.importorskip("captum", reason="captum is an optional extra: pip install 'prunefront[captum]'")
 SETTINGS = FidelitySettings(curve_steps=2, gradient_steps=4, batch_size=32)
@@ -147,25 +148,6 @@ def test_one_image_has_no_other_to_give_the_chance_level() -> None:
 def test_settings_must_be_positive(name: str) -> None:
     with pytest.raises(InvalidSettingsError, match=f"{name} must be positive, but got 0"):
         FidelitySettings(**{name: 0})
-
-
-def tiny_run(method: MethodName) -> PruningConfig:
-    return load_config(
-        {
-            "architecture": {"name": "cifar_resnet8", "width": 0.5},
-            "method": method,
-            "channels": {"scope": "all"},
-            "dense_training": {"epochs": 1, "batch_size": 32},
-            "budgets": {"macs": 0.6},
-            "saliency": {
-                "max_num_basis": 1,
-                "predictor": {"epochs": 1, "batch_size": 32},
-                "selector": {"epochs": 1, "batch_size": 32},
-            },
-            "gates": {"steps": 5, "batch_size": 32, "num_images": 64},
-            "fine_tuning": {"epochs": 1, "batch_size": 32},
-        }
-    )
 
 
 def test_runs_with_and_without_explanations_are_measured_by_one_selector(

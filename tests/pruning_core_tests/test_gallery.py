@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from pruning_core.channels.structures import ChannelSelection
-from pruning_core.config import ImportanceConfig, MethodName, PruningConfig, load_config
+from pruning_core.config import ImportanceConfig, MethodName
 from pruning_core.data import DataSplits, ImageTensor
 from pruning_core.errors import InvalidSettingsError, StorageError, UnsupportedNetworkError
 from pruning_core.gallery import DenseGallery, GallerySettings, draw_dense, draw_slim
@@ -41,6 +41,7 @@ from tests.pruning_core_tests.saliency_cases import (
     fingerprint,
     patch_data,
 )
+from tests.pruning_core_tests.tiny_runs import tiny_run
 
 SETTINGS = GallerySettings(num_shown=5, num_measured=30, longest_side=24)
 
@@ -130,26 +131,6 @@ def test_large_images_are_averaged_down_and_odd_channels_become_grey() -> None:
 def test_settings_without_a_meaning_are_refused(settings: dict[str, int], message: str) -> None:
     with pytest.raises(InvalidSettingsError, match=message):
         GallerySettings(**settings)
-
-
-def tiny_run(method: MethodName) -> PruningConfig:
-    return load_config(
-        {
-            "architecture": {"name": "cifar_resnet8", "width": 0.5},
-            "method": method,
-            "channels": {"scope": "all"},
-            "dense_training": {"epochs": 1, "batch_size": 32},
-            "budgets": {"macs": 0.6},
-            "saliency": {
-                "max_num_basis": 1,
-                "predictor": {"epochs": 1, "batch_size": 32},
-                "selector": {"epochs": 1, "batch_size": 32},
-            },
-            "gates": {"steps": 5, "batch_size": 32, "num_images": 64},
-            "importance": {"num_images": 64, "num_positions": 64},
-            "fine_tuning": {"epochs": 1, "batch_size": 32},
-        }
-    )
 
 
 STEERED = tiny_run(MethodName.INTERPRETATION_STEERED)
