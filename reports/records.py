@@ -73,7 +73,8 @@ class TrialStatus(StrEnum):
 class TrialRecord(PlainRecord):
     """One trial of a study.
 
-    ``reason``: why it failed, was stopped or is infeasible; required for the first and the last. ``config``: the whole
+    ``reason``: why it failed, was stopped or is infeasible; required for the first and the last; of a complete trial,
+    what is unusual about it. ``config``: the whole
     configuration as plain values; ``varied``: the fields the search chose, by dotted name. ``limits``: budgets as
     absolute amounts by resource. ``constraint_values``: of further constraints by name, satisfied when <= 0.
     ``kept``: ``(kept, total)`` channels per group. ``stage_seconds``: time spent in this trial per stage, with
@@ -294,6 +295,8 @@ def to_tags(record: TrialRecord, *, front_rank: int | None, on_front: bool) -> d
         tags["failure_reason"] = record.reason[:_LONGEST_REASON]
     if record.status is TrialStatus.STOPPED and record.reason:
         tags["stop_reason"] = record.reason[:_LONGEST_REASON]
+    if record.status is TrialStatus.COMPLETE and record.reason:
+        tags["note"] = record.reason[:_LONGEST_REASON]
     return tags
 
 

@@ -18,6 +18,7 @@ class OutcomeStatus(StrEnum):
     COMPLETE = "complete"
     INFEASIBLE = "infeasible"  # no allowed network meets the budgets
     FAILED = "failed"  # this configuration cannot run; others can
+    NO_MEMORY = "no_memory"  # it may run with smaller batches
     NO_STORAGE = "no_storage"  # results cannot be written, so nothing can run
 
 

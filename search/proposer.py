@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from pruning_core.errors import InfeasibleBudgetsError, InvalidSettingsError, StorageError
 from reports.records import TrialRecord, TrialStatus
@@ -15,6 +16,7 @@ from search.backend import PruningBackend, TrialPlan
 from search.listener import SearchListener
 from search.outcomes import ItemOutcome, OutcomeStatus
 from search.rung_book import RungBook
+from search.smaller_batches import with_smaller_batches
 from search.spec import SearchSpec
 from search.spec_settings import COUNTED
 from search.study import AskedTrial, ReachedRung, SearchStudy
@@ -72,6 +74,8 @@ class Proposer:
         self._built: set[str] = set()
         self._broken: dict[str, str] = {}
         self._known: dict[str, int] = {}
+        self._num_shrunk: dict[int, int] = {}
+        self._shrunk: dict[str, int] = {}
         self._num_counted = 0
         self._num_repeated = 0
         self._num_infeasible = 0
@@ -83,7 +87,7 @@ class Proposer:
     def begin(self, adopted: Sequence[AskedTrial], finished: Sequence[TrialRecord]) -> None:
         """Take up what earlier drivers left unfinished, and learn what they finished."""
         for record in finished:
-            self._known[record.trial_key] = record.number
+            self._known[self._key_as_proposed(record)] = record.number
             self._num_counted += record.status in COUNTED
         reached = [(record.number, rung) for record in finished for rung in record.rungs]
         reached += [(asked.number, rung_scores(rung)) for asked in adopted for rung in asked.rungs]
@@ -199,7 +203,24 @@ class Proposer:
                 return
         elif outcome.status is OutcomeStatus.INFEASIBLE:
             status = TrialStatus.INFEASIBLE
+        elif outcome.status is OutcomeStatus.NO_MEMORY and self._shrink(proposal):
+            return
         self._end(proposal, status, reason, outcome)
+
+    def _shrink(self, proposal: Proposal) -> bool:
+        """Have a trial that ran out of memory run again with smaller batches, if it may and can."""
+        number = proposal.asked.number
+        smaller = with_smaller_batches(proposal.config)
+        if smaller is None or self._num_shrunk.get(number, 0) >= self._spec.limits.memory_retries:
+            return False
+        config, note = smaller
+        plan = self._backend.plan(config)
+        if plan.trial_key in self._known or plan.trial_key in self._shrunk:
+            return False
+        self._num_shrunk[number] = self._num_shrunk.get(number, 0) + 1
+        self._shrunk[plan.trial_key] = number
+        self._waiting[number] = replace(proposal, config=config, plan=plan, note=note)
+        return True
 
     def _reach(self, proposal: Proposal, outcome: ItemOutcome, epochs: int) -> None:
         """Take in that a trial came to a rung; what follows is decided when a slot is free."""
@@ -238,10 +259,11 @@ class Proposer:
         if proposal is None:
             return
         key = proposal.plan.trial_key
-        if key in self._known:
+        earlier = self._known.get(key, self._shrunk.get(key))
+        if earlier is not None:
             self._num_repeated += 1
             self._is_exhausted = self._num_repeated > len(self._spec.fixed_points)
-            self._study.refuse(asked.number, f"same configuration as trial {self._known[key]}")
+            self._study.refuse(asked.number, f"same configuration as trial {earlier}")
             return
         self._num_repeated = 0
         self._known[key] = asked.number
@@ -261,6 +283,13 @@ class Proposer:
             self._end(Proposal(asked=asked, config=self._spec.run, plan=plan), TrialStatus.FAILED, str(error))
             return None
         return Proposal(asked=asked, config=config, plan=self._backend.plan(config), rungs=self._spec.rungs)
+
+    def _key_as_proposed(self, record: TrialRecord) -> str:
+        """Return the key of what was proposed, which ran with smaller batches if it ran out of memory."""
+        if record.status is not TrialStatus.COMPLETE or record.reason is None:
+            return record.trial_key
+        self._shrunk[record.trial_key] = record.number
+        return self._backend.plan(self._spec.make_config(record.varied)).trial_key
 
     def _is_tried(self, values: Mapping[str, Value]) -> bool:
         try:

@@ -79,10 +79,15 @@ class SamplerConfig(Settings):
 
 
 class LimitsConfig(Settings):
-    """When the search ends: after ``trials`` that trained, or once ``hours`` have passed (running trials end first)."""
+    """When the search ends: after ``trials`` that trained, or once ``hours`` have passed (running trials end first).
+
+    ``memory_retries``: how often a trial that runs out of memory is run again, with half the batch sizes each time; its
+    record says so.
+    """
 
     trials: PositiveInt = 40
     hours: PositiveFloat | None = None
+    memory_retries: Annotated[int, Field(ge=0)] = 2
 
 
 class ResourcesConfig(Settings):

@@ -29,12 +29,16 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proposal:
-    """A trial with its configuration and what it needs. ``rungs``: where it pauses, ascending, in epochs."""
+    """A trial with its configuration and what it needs.
+
+    ``rungs``: where it pauses, ascending, in epochs. ``note``: what its record must tell beside its scores.
+    """
 
     asked: AskedTrial
     config: PruningConfig
     plan: TrialPlan
     rungs: tuple[int, ...] = ()
+    note: str | None = None
 
     @property
     def done(self) -> int:
@@ -134,6 +138,7 @@ def _complete_record(spec: SearchSpec, proposal: Proposal, outcome: ItemOutcome)
     return TrialRecord(
         **_identity(spec, proposal),
         status=TrialStatus.COMPLETE,
+        reason=proposal.note,
         scores=scores,
         limits=dict(result["limits"]),
         constraint_values={

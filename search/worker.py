@@ -23,6 +23,7 @@ from search.backend import BackendSettings, PruningBackend, load_backend
 from search.disk import is_storage_failure
 from search.freed_memory import return_freed_memory
 from search.outcomes import ItemOutcome, OutcomeStatus, this_process
+from search.smaller_batches import is_out_of_memory
 from search.work_items import ItemKind, WorkItem
 
 __all__ = [
@@ -148,7 +149,9 @@ def _poll(is_over: Callable[[], bool], patience_s: float) -> None:
 def _status_of(error: Exception) -> OutcomeStatus:
     if isinstance(error, InfeasibleBudgetsError):
         return OutcomeStatus.INFEASIBLE
-    return OutcomeStatus.NO_STORAGE if is_storage_failure(error) else OutcomeStatus.FAILED
+    if is_storage_failure(error):
+        return OutcomeStatus.NO_STORAGE
+    return OutcomeStatus.NO_MEMORY if is_out_of_memory(error) else OutcomeStatus.FAILED
 
 
 def _one_line(error: Exception) -> str:

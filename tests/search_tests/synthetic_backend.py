@@ -32,7 +32,8 @@ FACTORY = "tests.search_tests.synthetic_backend:create"
 DENSE_MACS, DENSE_PARAMS, NUM_IMAGES = 1_000_000, 100_000, 400
 MINIMUM_SHARE = 0.2
 CRASHES, BUG, NOT_A_NUMBER, KILLS_WORKER, FULL_DISK, BROKEN_SELECTOR = 901, 902, 903, 904, 905, 906
-CRASHES_AT_THE_END = 907
+CRASHES_AT_THE_END, OUT_OF_MEMORY = 907, 908
+LARGEST_BATCH = 40  # that there is memory for, with the last of them
 
 
 class SyntheticBackend:
@@ -140,6 +141,8 @@ class SyntheticBackend:
             raise NonFiniteLossError("the loss of stage 'steer' must be finite, but got nan")
         if config.seed == CRASHES_AT_THE_END and key == self.plan(config).trial_key:
             raise NonFiniteLossError("the loss of stage 'fine_tune' must be finite, but got nan")
+        if config.seed == OUT_OF_MEMORY and config.fine_tuning.batch_size > LARGEST_BATCH:
+            raise MemoryError("as much as that is not there")
         if config.seed == BUG:
             raise RuntimeError("a bug\nwith a second line")
         if config.seed == FULL_DISK:

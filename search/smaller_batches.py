@@ -1,0 +1,34 @@
+"""A trial that ran out of memory runs again, in batches half as large."""
+
+from __future__ import annotations
+
+from pruning_core.config import PruningConfig
+
+__all__ = ["is_out_of_memory", "with_smaller_batches"]
+
+_SECTIONS = ("gates", "fine_tuning")  # of the trial's own stages: shared ones are the same for all trials
+_LEAST_BATCH = 8
+_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory")  # of torch's RuntimeErrors
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory, of the machine or of an accelerator, was used up."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _MESSAGES)
+
+
+def with_smaller_batches(config: PruningConfig) -> tuple[PruningConfig, str] | None:
+    """Return the run with gates and fine-tuning in batches half as large, and a line that says so.
+
+    Learning rates and epochs stay. None if the batches are too small to be halved.
+    """
+    sizes = {name: getattr(config, name).batch_size for name in _SECTIONS}
+    if min(sizes.values()) < 2 * _LEAST_BATCH:
+        return None
+    halved = {
+        name: getattr(config, name).model_copy(update={"batch_size": size // 2})
+        for name, size in sizes.items()
+    }
+    said = ", ".join(f"{name}.batch_size {size} -> {size // 2}" for name, size in sizes.items())
+    return config.model_copy(update=halved), f"ran out of memory, and again with smaller batches: {said}"

@@ -1,0 +1,86 @@
+"""Trials that run out of memory run again with smaller batches, and say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pruning_core.config import load_config
+from reports.records import TrialStatus, to_tags
+from search.smaller_batches import is_out_of_memory, with_smaller_batches
+from tests.search_tests.synthetic_backend import LARGEST_BATCH, OUT_OF_MEMORY, times_run
+from tests.search_tests.synthetic_search import SyntheticSearch, make_folder, make_spec
+
+SEEDS = {"seed": {"choices": [OUT_OF_MEMORY, 1]}, "budgets.macs": {"choices": [0.4, 0.6]}}
+
+
+def test_batches_of_gates_and_fine_tuning_are_halved_until_they_are_small() -> None:
+    config = load_config({"gates": {"batch_size": 64}, "fine_tuning": {"batch_size": 32}})
+    found = with_smaller_batches(config)
+    assert found is not None
+    smaller, said = found
+    assert (smaller.gates.batch_size, smaller.fine_tuning.batch_size) == (32, 16)
+    assert said.endswith("gates.batch_size 64 -> 32, fine_tuning.batch_size 32 -> 16")
+    assert smaller.dense_training == config.dense_training
+    again = with_smaller_batches(smaller)
+    assert again is not None
+    assert with_smaller_batches(again[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "is_so"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_errors_of_memory_are_told_from_others(error: Exception, is_so: bool) -> None:
+    assert is_out_of_memory(error) is is_so
+
+
+def test_a_trial_that_runs_out_of_memory_runs_again_and_its_record_says_so(tmp_path: Path) -> None:
+    spec = make_spec(search=SEEDS)
+    search = SyntheticSearch(spec, make_folder(tmp_path, spec))
+    search.run()
+    assert len(search.records) == 4
+    for record in search.records:
+        assert record.status is TrialStatus.COMPLETE
+        if record.seed == OUT_OF_MEMORY:
+            assert record.config["fine_tuning"]["batch_size"] <= LARGEST_BATCH  # type: ignore[index, call-overload, operator]
+            assert record.reason is not None
+            assert "fine_tuning.batch_size 64 -> 32" in record.reason
+            assert to_tags(record, front_rank=1, on_front=True)["note"] == record.reason
+        else:
+            assert record.reason is None
+
+
+def test_what_ran_with_smaller_batches_is_not_proposed_again_after_a_crash(tmp_path: Path) -> None:
+    spec = make_spec(search=SEEDS)
+    folder = make_folder(tmp_path, spec)
+    SyntheticSearch(spec, folder).run()
+    before = times_run(folder.artifacts_path)
+    again = SyntheticSearch(spec, folder)
+    again.run()
+    assert not again.handed_out
+    assert times_run(folder.artifacts_path) == before
+
+
+def test_without_retries_it_fails_with_the_reason(tmp_path: Path) -> None:
+    spec = make_spec(search=SEEDS, limits={"trials": 12, "memory_retries": 0})
+    search = SyntheticSearch(spec, make_folder(tmp_path, spec))
+    search.run()
+    failed = [record for record in search.records if record.status is TrialStatus.FAILED]
+    assert [record.seed for record in failed] == [OUT_OF_MEMORY] * 2
+    assert all(record.reason == "MemoryError: as much as that is not there" for record in failed)
+
+
+def test_retries_are_limited(tmp_path: Path) -> None:
+    spec = make_spec(search=SEEDS, limits={"trials": 12, "memory_retries": 1})
+    search = SyntheticSearch(spec, make_folder(tmp_path, spec))
+    search.run()
+    assert sum(record.status is TrialStatus.FAILED for record in search.records) == 2
