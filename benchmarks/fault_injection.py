@@ -42,6 +42,7 @@ SHORT = (
 )
 _DISK = "48M"
 _FAULTS_PER_SEARCH = 4
+_EXPECTED = {0, 2, 130, -9}  # ended, told that the disk is full, interrupted, killed
 
 
 def search_commands(root: Path, server: MlflowServer | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -50,9 +51,11 @@ def search_commands(root: Path, server: MlflowServer | None) -> tuple[tuple[str,
     return ("launch", str(SPEC), *SHORT, *where), ("resume", STUDY, "--storage", str(root))
 
 
-def disturb(root: Path, kinds: Sequence[str], seed: int, server: MlflowServer | None) -> list[dict[str, Any]]:
+def disturb(
+    root: Path, kinds: Sequence[str], seed: int, server: MlflowServer | None, log: Path
+) -> list[dict[str, Any]]:
     """Run a search to its end through faults, one after another; return what happened at each."""
-    rng, log = random.Random(seed), root.parent / "driver.log"  # noqa: S311 - no secret
+    rng = random.Random(seed)  # noqa: S311 - no secret
     launch, resume = search_commands(root, server)
     happened = []
     for kind in kinds:
@@ -61,7 +64,14 @@ def disturb(root: Path, kinds: Sequence[str], seed: int, server: MlflowServer | 
         moment = _wait_for_a_moment(driver, folder, rng)
         if driver.process.poll() is None:
             FAULTS[kind](driver, rng)
-        happened.append({"fault": kind, "seed": seed, "ended_trials": moment, "exit_status": driver.wait()})
+        status = driver.wait()
+        if status not in _EXPECTED:
+            print(
+                f"seed {seed}, {kind}: exit status {status}\n{log.read_text()[-3000:]}",
+                file=sys.stderr,
+                flush=True,
+            )
+        happened.append({"fault": kind, "seed": seed, "ended_trials": moment, "exit_status": status})
     driver = Driver(resume if StudyFolder(root, STUDY).exists else launch, root, log, server)
     if driver.wait() != 0:
         raise SystemExit(f"the last `resume` of seed {seed} failed; see {log}")
@@ -228,13 +238,15 @@ def main(argv: Sequence[str] | None = None) -> None:
                 _one_search(Path(scratch) / f"seed-{seed}", seed, dealt, args.port, reference, front)
             )
             print(json.dumps(results[-1]), flush=True)
+            _write(args, results, {"front": front, "num_trials": len(reference)})
+
+
+def _write(
+    args: argparse.Namespace, results: Sequence[Mapping[str, Any]], reference: Mapping[str, Any]
+) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     machine = describe_machine("cpu", 1)
-    plain = {
-        "machine": machine,
-        "reference": {"front": front, "num_trials": len(reference)},
-        "searches": results,
-    }
+    plain = {"machine": machine, "reference": reference, "searches": results}
     (args.out / "fault-injection.json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
     page = render(results, f"--kills {args.kills}", machine)
     (args.out / "fault-injection.md").write_text(page, encoding="utf-8")
@@ -248,16 +260,17 @@ def _one_search(
     reference: Mapping[int, Any],
     front: Sequence[int],
 ) -> dict[str, Any]:
+    log = folder.with_suffix(".log")
     if "disk full" in dealt:
         with small_disk(folder):
-            faults = disturb(folder / "results", dealt, seed, None)
+            faults = disturb(folder / "results", dealt, seed, None, log)
             return {"faults": faults, "found": compare(folder / "results", reference, front)}
     folder.mkdir()
     server = MlflowServer(folder, port) if "MLflow server killed" in dealt else None
     try:
         if server:
             server.start()
-        faults = disturb(folder / "results", dealt, seed, server)
+        faults = disturb(folder / "results", dealt, seed, server, log)
         return {"faults": faults, "found": compare(folder / "results", reference, front)}
     finally:
         if server:

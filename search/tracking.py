@@ -79,7 +79,9 @@ class MlflowProjection:
 
     def __init__(self, address: StudyAddress, tags: Mapping[str, object]) -> None:
         for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+            logging.getLogger(name).setLevel(
+                logging.CRITICAL
+            )  # what fails is raised, and told by whoever calls
         self._address = address
         if address.uri.startswith(SQLITE):
             create_database(Path(address.uri.removeprefix(SQLITE)))
