@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 
-from benchmarks.ablation import nested
 from benchmarks.cells import Place, Table, fill_cells, filled_on
 from benchmarks.paired_rows import paired_difference, spread
 from pruning_core.config import PruningConfig
@@ -57,23 +56,13 @@ REFERENCE = "L1, uniform"
 
 def make_config(row: str, macs: float, seed: int) -> PruningConfig:
     """Return the run of one cell of the table."""
-    base = load_spec(SPEC).run
     changes = {"budgets.macs": macs, "seed": seed, **ROWS[row]}
     if changes.get("gates.network_weights") != "joint":
+        base = load_spec(SPEC).run
         images_per_epoch = len(load_data(base.dataset).train)
         gate_epochs = round(base.gates.steps * base.gates.batch_size / images_per_epoch)
         changes["fine_tuning.epochs"] = base.fine_tuning.epochs + gate_epochs
-    return base.model_validate(_merged(base.model_dump(), nested(changes)))
-
-
-def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(values)
-    for name, change in changes.items():
-        inner = merged.get(name)
-        merged[name] = (
-            _merged(inner, change) if isinstance(change, dict) and isinstance(inner, dict) else change
-        )
-    return merged
+    return load_spec(SPEC, [f"run.{name}={value}" for name, value in changes.items()]).run
 
 
 def render(args: argparse.Namespace, cells: Sequence[Mapping[str, Any]]) -> str:
