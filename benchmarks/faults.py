@@ -105,9 +105,17 @@ def interrupt_driver(driver: Driver, _: random.Random) -> None:
 
 def kill_worker(driver: Driver, rng: random.Random) -> None:
     """Kill one of Ray's workers."""
-    workers = [pid for pid in descendants(driver.process.pid) if _name_of(pid).startswith("ray::")]
+    named = {pid: _name_of(pid) for pid in descendants(driver.process.pid)}
+    workers = [pid for pid, name in named.items() if name.startswith("ray::") and "Agent" not in name]
     if workers:
         _kill(rng.choice(sorted(workers)))
+
+
+def kill_node(driver: Driver, _: random.Random) -> None:
+    """Kill the process that is Ray's node, and with it all workers."""
+    for pid in descendants(driver.process.pid):
+        if _name_of(pid).split("\0")[0].endswith("/raylet"):
+            _kill(pid)
 
 
 def restart_machine(driver: Driver, _: random.Random) -> None:
@@ -142,6 +150,7 @@ FAULTS: dict[str, Callable[[Driver, random.Random], None]] = {
     "driver killed": kill_driver,
     "Ctrl-C": interrupt_driver,
     "worker killed": kill_worker,
+    "node killed": kill_node,
     "all processes killed": restart_machine,
     "MLflow server killed": lose_mlflow,
     "disk full": fill_disk,

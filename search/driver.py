@@ -19,6 +19,7 @@ from rich.console import Console
 from pruning_core.errors import InfeasibleBudgetsError
 from reports.records import StudyRecords, TrialStatus
 from search.backend import STAGES_BACKEND, BackendSettings, Facts, backend_settings, load_backend
+from search.node_watch import NodeWatch
 from search.ray_searcher import RaySearcher
 from search.ray_session import Interrupts, local_ray, run_items, worker_environment
 from search.session import FAILED, FINISHED, INTERRUPTED, SearchSession
@@ -119,7 +120,7 @@ def _run(
     started_at: float,
     console: Console,
 ) -> tuple[Timing, int]:
-    searcher = RaySearcher(session.proposer, settings, slots=slots, folder=scratch)
+    searcher = RaySearcher(session.proposer, settings, slots=slots, folder=scratch, nodes=NodeWatch())
     reason = FAILED
     interrupts = Interrupts()
     try:

@@ -11,6 +11,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from search.backend import BackendSettings
+from search.node_watch import NodeWatch
 from search.outcomes import ItemOutcome, OutcomeStatus
 from search.proposer import Proposer
 from search.work_items import WorkItem
@@ -30,14 +31,24 @@ class RaySearcher(Searcher):
         backend: What workers make their backend from.
         slots: How many workers there will be.
         folder: For files of this run that nobody needs afterwards.
+        nodes: Finds out when nothing can run any more; None: nobody does.
     """
 
-    def __init__(self, proposer: Proposer, backend: BackendSettings, *, slots: int, folder: Path) -> None:
+    def __init__(
+        self,
+        proposer: Proposer,
+        backend: BackendSettings,
+        *,
+        slots: int,
+        folder: Path,
+        nodes: NodeWatch | None = None,
+    ) -> None:
         super().__init__(metric=METRIC, mode="max")
         self._proposer = proposer
         self._backend = backend
         self._slots = slots
         self._folder = folder
+        self._nodes = nodes
         self._num_meetings = 0
         self._has_looked_ahead = False
         self._items: dict[str, tuple[WorkItem, float]] = {}
@@ -70,7 +81,10 @@ class RaySearcher(Searcher):
             self._proposer.finish_item(item, outcome)
 
     def check(self) -> None:
-        """Raise what went wrong in a callback."""
+        """Raise what went wrong in a callback, or that no machine is left."""
+        if self._nodes is not None:
+            with self._remembering_errors():
+                self._nodes.check()
         if self.error is not None:
             raise self.error
 

@@ -19,6 +19,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from optuna.trial import TrialState
 
+from benchmarks.faults import descendants
 from pruning_core.errors import StorageError
 from reports.records import StudyRecords, TrialStatus
 from search.spec import dump_spec
@@ -210,6 +211,26 @@ def test_ctrl_c_ends_a_search_that_can_be_resumed(
     client = MlflowClient(tracking_uri=folder.mlflow_uri)
     assert client.get_run(json.loads(folder.mlflow_runs_path.read_text())["parent"]).info.status == "KILLED"
     wait_for(lambda: not any(lives(pid) for pid in worker_pids(folder)), "workers to end")
+
+
+def test_a_search_whose_node_dies_ends_and_can_be_resumed(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    folder = folder_of(tmp_path)
+    driver = start(run=slow_run(trial_ms=2000), resources={"slots": 2}, limits={"trials": 6})
+    wait_for(lambda: finished_trials(folder) >= 1, "a trial")
+    agents = [
+        pid
+        for pid in descendants(driver.pid)
+        if b"DashboardAgent" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    os.kill(agents[0], signal.SIGKILL)  # Ray's node ends with it at once, and takes the workers along
+    _, err = driver.communicate(timeout=60)
+    assert driver.returncode != 0
+    assert "LostProcessError: Ray must run to the end of a search" in err
+    assert all(record.status is not TrialStatus.FAILED for record in read_study(folder).records)
+    finish(start())
+    check_nothing_lost_or_twice(folder, 6)
 
 
 def test_a_full_disk_ends_a_search_that_can_be_resumed(
