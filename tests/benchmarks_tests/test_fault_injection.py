@@ -46,10 +46,13 @@ def test_the_page_adds_up_what_was_found() -> None:
         "front_is_the_same": True,
         "doctor": ["log: torn"],
     }
-    faults = [{"fault": "Ctrl-C", "seed": 0, "ended_trials": 1, "exit_status": 130}] * 3
+    one = {"fault": "Ctrl-C", "seed": 0, "in_time": True, "ended_trials": 1, "exit_status": 130}
+    late = {**one, "fault": "driver killed", "in_time": False, "exit_status": 0}
+    faults = [one, one, one, late]
     page = render([{"faults": faults, "found": found}] * 2, "--kills 6", "a machine")
     assert "| Ctrl-C | 6 |" in page
     assert "| **all** | **6** in 2 searches |" in page
+    assert "driver killed" not in page, "the search was over"
     assert "| trials lost | 2 |" in page
     assert "| searches with the front of the undisturbed one | 2 of 2 |" in page
     assert "- log: torn" in page
