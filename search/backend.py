@@ -25,6 +25,7 @@ __all__ = [
     "TrialPlan",
     "backend_settings",
     "load_backend",
+    "run_with_stages",
 ]
 
 STAGES_BACKEND = "search.stages_backend:create_backend"
@@ -117,3 +118,15 @@ def load_backend(settings: BackendSettings) -> PruningBackend:
     module, _, function = settings.factory.partition(":")
     factory: Callable[[BackendSettings], PruningBackend] = getattr(importlib.import_module(module), function)
     return factory(settings)
+
+
+def run_with_stages(config: PruningConfig, backend: PruningBackend) -> Mapping[str, Any]:
+    """Run a trial in this process, whichever of its shared stages are still missing first.
+
+    Raises:
+        PrunefrontError: The data or the artifact store cannot be used, or a training diverged.
+    """
+    for stage in backend.plan(config).stages:
+        if not backend.has_artifact(stage.key):
+            backend.run_stage(stage.name, config)
+    return backend.run_trial(config)

@@ -15,7 +15,7 @@ from reports.confirmations import Confirmation, Repeat
 from reports.formats import duration, slim_accuracy
 from reports.fronts import scores_of
 from reports.records import TrialRecord
-from search.backend import PruningBackend
+from search.backend import PruningBackend, run_with_stages
 from search.trial_records import network_scores
 
 __all__ = ["confirm_pick"]
@@ -50,9 +50,6 @@ def confirm_pick(
 
 def _repeat(config: PruningConfig, backend: PruningBackend) -> Repeat:
     try:
-        for stage in backend.plan(config).stages:
-            if not backend.has_artifact(stage.key):
-                backend.run_stage(stage.name, config)
-        return Repeat(seed=config.seed, scores=network_scores(backend.run_trial(config)))
+        return Repeat(seed=config.seed, scores=network_scores(run_with_stages(config, backend)))
     except NonFiniteLossError as error:
         return Repeat(seed=config.seed, failure=str(error))

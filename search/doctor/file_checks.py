@@ -14,10 +14,10 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from pruning_core.config import load_config
-from pruning_core.kept_artifacts import artifact_folder
+from pruning_core.kept_artifacts import FACTS_FILE, artifact_folder
 from pruning_core.stages.artifact_store import TENSORS_FILE, ArtifactStore
 from reports.records import TrialRecord, TrialStatus
-from search.backend import STAGES_BACKEND, backend_settings, load_backend
+from search.backend import STAGES_BACKEND, backend_settings, load_backend, run_with_stages
 from search.doctor.findings import Finding, Patient, numbers
 from search.driver_presence import process_lives
 from search.next_steps import command
@@ -98,7 +98,7 @@ def check_leftovers(patient: Patient) -> Iterator[Finding]:
 def _why_unreadable(folder: Path) -> str | None:
     """Return why an artifact cannot be read, without torch; None if it can."""
     try:
-        json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
         with safe_open(folder / TENSORS_FILE, framework="numpy") as tensors:
             tensors.keys()
     except (OSError, ValueError, SafetensorError) as error:
@@ -109,11 +109,7 @@ def _why_unreadable(folder: Path) -> str | None:
 def _run_again(patient: Patient, records: Sequence[TrialRecord]) -> None:
     backend = load_backend(backend_settings(patient.spec, patient.folder, STAGES_BACKEND))
     for record in records:
-        config = load_config(record.config)
-        for stage in backend.plan(config).stages:
-            if not backend.has_artifact(stage.key):
-                backend.run_stage(stage.name, config)
-        backend.run_trial(config)
+        run_with_stages(load_config(record.config), backend)
 
 
 def _delete(files: Sequence[Path]) -> None:
