@@ -8,7 +8,8 @@ PrunefrontError                what must hold, what came, what to do: one line, 
 |-- InfeasibleBudgetsError     below what the narrowest network reaches
 |-- StorageError               a full disk, a folder from another version
 |-- NonFiniteLossError         training diverged; nothing of it is kept
-`-- LostProcessError           another process of the same run failed or ended
+|-- LostProcessError           another process of the same run failed or ended
+`-- ClusterError               no cluster there, or one of its machines cannot run trials
 """
 
 from __future__ import annotations
@@ -48,3 +49,7 @@ class NonFiniteLossError(PrunefrontError):
 
 class LostProcessError(PrunefrontError):
     """Another process of the same run failed or ended; the text says what is known of it."""
+
+
+class ClusterError(PrunefrontError):
+    """There is no such cluster, or a machine of it has other code or data than the driver, or lacks something."""

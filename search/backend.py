@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 
 from pruning_core.config import PruningConfig
-from search.plug_in_path import add_plug_in_path
+from search.plug_in_path import add_plug_in_path, shipped_plug_ins
 from search.spec import SearchSpec
 from search.study_folder import StudyFolder
-from search.work_items import PlannedStage
+from search.work_items import ItemKind, PlannedStage, WorkItem
 
 __all__ = [
     "STAGES_BACKEND",
@@ -25,6 +25,7 @@ __all__ = [
     "TrialPlan",
     "backend_settings",
     "load_backend",
+    "settings_elsewhere",
     "run_with_stages",
 ]
 
@@ -39,15 +40,20 @@ class BackendSettings:
     """Where artifacts lie and what a worker may use.
 
     ``factory``: ``module:function`` that makes the backend. ``artifacts``: folder of finished stages. ``device``: as
-    torch spells it. ``num_threads``: of one worker. ``plug_ins``: folder that ``module:function`` names of a
-    spec are imported from.
+    torch spells it. ``num_threads``: of one process. ``num_processes``: that share an item. ``plug_ins``: folder that
+    ``module:function`` names of a spec are imported from; ``are_plug_ins_shipped``: from what the driver sent to
+    this machine instead. ``seen_by_all``: a file that every machine must see, because results lie in a folder that
+    they share.
     """
 
     factory: str
     artifacts: str
     device: str = "cpu"
     num_threads: int = 1
+    num_processes: int = 1
     plug_ins: str | None = None
+    are_plug_ins_shipped: bool = False
+    seen_by_all: str | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return what JSON can hold."""
@@ -61,6 +67,22 @@ class TrialPlan:
     trial_key: str
     stages: tuple[PlannedStage, ...]
 
+    def key_of(self, item: WorkItem) -> str | None:
+        """Return the key under which an item of the configuration leaves its results; None: there is no such stage."""
+        if item.kind is ItemKind.TRIAL:
+            return self.trial_key
+        return next((stage.key for stage in self.stages if stage.name == item.name), None)
+
+
+def settings_elsewhere(settings: BackendSettings, folder: StudyFolder) -> BackendSettings:
+    """Return the settings for the machines of a cluster, which get the plug-ins and must see the study's folder."""
+    return replace(
+        settings,
+        plug_ins=None,
+        are_plug_ins_shipped=settings.plug_ins is not None,
+        seen_by_all=str(folder.spec_path),
+    )
+
 
 def backend_settings(spec: SearchSpec, folder: StudyFolder, factory: str) -> BackendSettings:
     """Return the settings by which a study's runs are made."""
@@ -68,7 +90,8 @@ def backend_settings(spec: SearchSpec, folder: StudyFolder, factory: str) -> Bac
         factory=factory,
         artifacts=str(folder.artifacts_path),
         device="cuda" if spec.resources.gpus_per_trial else "cpu",
-        num_threads=spec.resources.cpus_per_trial,
+        num_threads=spec.resources.cpus_per_trial // spec.resources.processes_per_trial,
+        num_processes=spec.resources.processes_per_trial,
         plug_ins=spec.plug_ins,
     )
 
@@ -114,7 +137,7 @@ class PruningBackend(Protocol):
 @lru_cache(maxsize=4)
 def load_backend(settings: BackendSettings) -> PruningBackend:
     """Make the backend that the settings name; once per process, so that loaded data is kept."""
-    add_plug_in_path(settings.plug_ins)
+    add_plug_in_path(shipped_plug_ins() if settings.are_plug_ins_shipped else settings.plug_ins)
     module, _, function = settings.factory.partition(":")
     factory: Callable[[BackendSettings], PruningBackend] = getattr(importlib.import_module(module), function)
     return factory(settings)

@@ -6,6 +6,7 @@ Each command imports what it needs when it runs, so that ``prunefront --help`` a
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +41,15 @@ Storage = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to stdout.")]
 
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        help="Run trials on the Ray cluster of this machine (auto) or of HOST:PORT; else on this machine alone.",
+    ),
+]
+
 RESULTS = Path("results")
 
 
@@ -53,12 +63,24 @@ def check(spec: Spec, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def plan(spec: Spec, overrides: Overrides = None) -> None:
-    """What would run, and what cannot be met."""
+def plan(
+    spec: Spec,
+    overrides: Overrides = None,
+    configurations: Annotated[
+        int, typer.Option(min=0, metavar="N", help="How many of the first configurations to list.")
+    ] = 8,
+    probe: Annotated[  # noqa: FBT002
+        bool, typer.Option("--probe", help="Run one configuration, and say how long the search will take.")
+    ] = False,
+    price: Annotated[
+        float | None, typer.Option(min=0, metavar="AMOUNT", help="Of one hour of one slot; with --probe.")
+    ] = None,
+) -> None:
+    """What would run, what cannot be met, and how long it will take."""
     _read_first(spec, overrides)
-    from search.commands.plan import show_plan
+    from search.commands.plan import PlanRequest, show_plan
 
-    show_plan(spec, overrides or [])
+    show_plan(spec, overrides or [], PlanRequest(num_configurations=configurations, probe=probe, price=price))
 
 
 @app.command()
@@ -111,20 +133,22 @@ def latency(  # noqa: PLR0913, PLR0917 - one argument per option
 
 
 @app.command()
-def launch(spec: Spec, overrides: Overrides = None) -> None:
+def launch(spec: Spec, overrides: Overrides = None, address: Address = None) -> None:
     """Run a search to its end."""
     _read_first(spec, overrides)
     from search.commands.launch import launch_study
+    from search.driver import run_search
 
-    launch_study(spec, overrides or [])
+    launch_study(spec, overrides or [], partial(run_search, address=address))
 
 
 @app.command()
-def resume(study: Study, storage: Storage = RESULTS) -> None:
+def resume(study: Study, storage: Storage = RESULTS, address: Address = None) -> None:
     """Go on after a crash, Ctrl-C or a lost machine."""
     from search.commands.launch import resume_study
+    from search.driver import run_search
 
-    resume_study(study, storage)
+    resume_study(study, storage, partial(run_search, address=address))
 
 
 @app.command()

@@ -11,17 +11,25 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import optuna
 from rich.console import Console
 
 from pruning_core.errors import InfeasibleBudgetsError
 from reports.records import StudyRecords, TrialStatus
-from search.backend import STAGES_BACKEND, BackendSettings, Facts, backend_settings, load_backend
+from search.backend import (
+    STAGES_BACKEND,
+    BackendSettings,
+    Facts,
+    backend_settings,
+    load_backend,
+    settings_elsewhere,
+)
+from search.cluster import check_address
 from search.node_watch import NodeWatch
+from search.ray_place import RayPlace, open_cluster, open_here
 from search.ray_searcher import RaySearcher
-from search.ray_session import Interrupts, local_ray, run_items, worker_environment
+from search.ray_session import Interrupts, run_items, worker_environment
 from search.session import FAILED, FINISHED, INTERRUPTED, SearchSession
 from search.slots import count_slots
 from search.spec import SearchSpec, dump_spec
@@ -57,6 +65,7 @@ def run_search(
     console: Console,
     prepare: Callable[[], object] = lambda: None,
     backend: str = STAGES_BACKEND,
+    address: str | None = None,
 ) -> SearchOutcome:
     """Run a search, or what is left of one, to its end.
 
@@ -67,6 +76,7 @@ def run_search(
         console: Shows progress.
         prepare: Called in another thread while Ray starts; what it raises ends the search before it began.
         backend: ``module:function`` that makes the pruning backend, here and in workers.
+        address: Of the Ray cluster whose machines run the trials (see `check_address`); None: this machine runs them.
 
     Raises:
         PrunefrontError: What a user must mend; nothing was written if the search had not begun.
@@ -77,7 +87,10 @@ def run_search(
     environment = worker_environment(spec.resources.cpus_per_trial)
     for name, value in environment.items():
         os.environ.setdefault(name, value)  # this process imports torch too
-    slots = count_slots(spec.resources)
+    if address is None:
+        count_slots(spec.resources)  # refuses what this machine cannot do before anything starts
+    else:
+        check_address(address)
     settings = backend_settings(spec, folder, backend)
     with ExitStack() as stack:
         if resume:
@@ -87,13 +100,7 @@ def run_search(
             folder.check_new()
         # Loading data and libraries takes as long as starting Ray, so both happen at once.
         facts = stack.enter_context(ThreadPoolExecutor(1)).submit(_describe, spec, settings, prepare)
-        scratch = stack.enter_context(
-            local_ray(
-                num_cpus=slots * spec.resources.cpus_per_trial,
-                use_gpus=spec.resources.gpus_per_trial > 0,
-                environment=environment,
-            )
-        )
+        place = stack.enter_context(open_here(spec) if address is None else open_cluster(spec, address))
         facts.result()
         if not resume:
             folder.create(dump_spec(spec))
@@ -103,24 +110,35 @@ def run_search(
             folder=folder,
             backend=load_backend(settings),
             facts=facts.result(),
-            slots=slots,
+            slots=place.slots,
             console=console,
         )
-        _say(console, f"{spec.study}: up to {spec.limits.trials} trials, {slots} at once; in {folder.path}")
-        timing, num_untracked = _run(session, spec, slots, settings, scratch, started_at, console)
+        _say(
+            console,
+            f"{spec.study}: up to {spec.limits.trials} trials, {place.slots} at once; in {folder.path}",
+        )
+        if place.is_cluster:
+            settings = settings_elsewhere(settings, folder)
+        timing, num_untracked = _run(session, spec, place, settings, started_at, console)
     return _outcome(read_study(folder), timing, num_untracked, session.tracking_problem, console)
 
 
 def _run(
     session: SearchSession,
     spec: SearchSpec,
-    slots: int,
+    place: RayPlace,
     settings: BackendSettings,
-    scratch: Path,
     started_at: float,
     console: Console,
 ) -> tuple[Timing, int]:
-    searcher = RaySearcher(session.proposer, settings, slots=slots, folder=scratch, nodes=NodeWatch())
+    searcher = RaySearcher(
+        session.proposer,
+        settings,
+        slots=place.slots,
+        folder=place.folder,
+        nodes=NodeWatch(),
+        do_workers_meet=not place.is_cluster,  # they have no folder to meet in, and longer trials
+    )
     reason = FAILED
     interrupts = Interrupts()
     try:
@@ -129,9 +147,10 @@ def _run(
             if not session.proposer.is_finished:
                 run_items(
                     searcher,
-                    slots=slots,
+                    slots=place.slots,
                     resources={"cpu": spec.resources.cpus_per_trial, "gpu": spec.resources.gpus_per_trial},
-                    folder=scratch,
+                    folder=place.folder,
+                    max_failures=spec.limits.max_failures,
                     on_step=_all(interrupts.check, searcher.check, searcher.look_ahead),
                 )
         reason = FINISHED

@@ -20,6 +20,7 @@ class OutcomeStatus(StrEnum):
     FAILED = "failed"  # this configuration cannot run; others can
     NO_MEMORY = "no_memory"  # it may run with smaller batches
     NO_STORAGE = "no_storage"  # results cannot be written, so nothing can run
+    UNFIT_MACHINE = "unfit_machine"  # no item can run where it was to run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from pruning_core.errors import InfeasibleBudgetsError, InvalidSettingsError, StorageError
+from pruning_core.errors import ClusterError, InfeasibleBudgetsError, InvalidSettingsError, StorageError
 from reports.records import TrialRecord, TrialStatus
 from search.backend import PruningBackend, TrialPlan
 from search.listener import SearchListener
@@ -131,12 +131,18 @@ class Proposer:
 
         Raises:
             StorageError: The worker could not write its results, so no other could; its trial can be resumed.
+            ClusterError: The worker's machine cannot run any item as the driver means it; likewise.
         """
         proposal = self._running.get(item.number) if item.kind is ItemKind.TRIAL else None
         self._timeline.add_item(item, outcome.to_plain(), proposal.plan.stages if proposal else ())
         self._listener.item_finished(item, outcome)
         if outcome.status is OutcomeStatus.NO_STORAGE:
             raise StorageError(outcome.reason or "results cannot be written")
+        if outcome.status is OutcomeStatus.UNFIT_MACHINE:
+            raise ClusterError(
+                f"machine {outcome.host} must be able to run trials, but cannot: {outcome.reason}; mend that or take "
+                f"it out of the cluster, then type `prunefront resume {self._spec.study}`"
+            )
         if item.kind is ItemKind.STAGE:
             self._finish_stage(item, outcome)
         else:

@@ -32,6 +32,7 @@ class RaySearcher(Searcher):
         slots: How many workers there will be.
         folder: For files of this run that nobody needs afterwards.
         nodes: Finds out when nothing can run any more; None: nobody does.
+        do_workers_meet: Whether all workers start before the first item is handed out; they must see ``folder``.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class RaySearcher(Searcher):
         slots: int,
         folder: Path,
         nodes: NodeWatch | None = None,
+        do_workers_meet: bool = True,
     ) -> None:
         super().__init__(metric=METRIC, mode="max")
         self._proposer = proposer
@@ -49,6 +51,7 @@ class RaySearcher(Searcher):
         self._slots = slots
         self._folder = folder
         self._nodes = nodes
+        self._num_to_meet = slots if do_workers_meet else 0
         self._num_meetings = 0
         self._has_looked_ahead = False
         self._items: dict[str, tuple[WorkItem, float]] = {}
@@ -56,7 +59,7 @@ class RaySearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next item, a wait for one, None for "ask again later", or ``FINISHED``."""
-        if self._num_meetings < self._slots:
+        if self._num_meetings < self._num_to_meet:
             self._num_meetings += 1
             return pack_meeting(self._folder / "workers", self._slots)
         with self._remembering_errors():
@@ -90,7 +93,7 @@ class RaySearcher(Searcher):
 
     def look_ahead(self) -> None:
         """Use the time in which workers start to propose what they will run; does nothing before or after."""
-        if self._num_meetings == self._slots and not self._has_looked_ahead:
+        if self._num_meetings == self._num_to_meet and not self._has_looked_ahead:
             self._has_looked_ahead = True
             with self._remembering_errors():
                 self._proposer.look_ahead()
@@ -122,7 +125,7 @@ class RaySearcher(Searcher):
 def _lost(handed_out_at: float) -> ItemOutcome:
     return ItemOutcome(
         status=OutcomeStatus.FAILED,
-        reason="the worker process died, again after a second attempt (killed, or out of memory)",
+        reason="the worker process died at every attempt that limits.max_failures allows (killed, or out of memory)",
         started_at=handed_out_at,
         finished_at=time.time(),
     )

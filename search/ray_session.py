@@ -22,7 +22,18 @@ from ray.tune.search import Searcher
 
 from search.worker import run_work_item
 
-__all__ = ["Interrupts", "local_ray", "run_items", "worker_environment"]
+__all__ = [
+    "PRIVATE",
+    "Interrupts",
+    "local_ray",
+    "prepare_driver",
+    "run_items",
+    "temporary_folder",
+    "worker_environment",
+]
+
+PRIVATE = "prunefront_private"
+"""A resource of nodes that belong to one search, so that no other takes them for a cluster."""
 
 _OBJECT_STORE_BYTES = 100 * 2**20  # items and outcomes are a few kilobytes of JSON
 
@@ -87,16 +98,22 @@ class Interrupts:
         self.signal = number
 
 
+def prepare_driver() -> None:
+    """Set what Ray reads of this process's environment when it starts."""
+    os.environ.update(_DRIVER_ENVIRONMENT)
+
+
 @contextmanager
 def local_ray(*, num_cpus: int, use_gpus: bool, environment: Mapping[str, str]) -> Iterator[Path]:
     """Start Ray on this machine for as long as the context lasts; yields a folder for temporary files."""
-    os.environ.update(_DRIVER_ENVIRONMENT)
-    folder = _temporary_folder()
+    prepare_driver()
+    folder = temporary_folder()
     try:
         ray.init(
             address="local",  # not the cluster that RAY_ADDRESS may name
             num_cpus=num_cpus,
             num_gpus=None if use_gpus else 0,  # None: all there are
+            resources={PRIVATE: 1},
             object_store_memory=_OBJECT_STORE_BYTES,
             include_dashboard=False,
             log_to_driver=False,
@@ -117,6 +134,7 @@ def run_items(
     resources: Mapping[str, float],
     folder: Path,
     on_step: Callable[[], None],
+    max_failures: int = 1,
 ) -> None:
     """Run what the searcher hands out until it is finished.
 
@@ -126,6 +144,7 @@ def run_items(
         resources: Of one item, as Ray names them.
         folder: For Tune's own files, which nobody reads.
         on_step: Called between events, some ten times a second; what it raises ends the run.
+        max_failures: How often an item is handed out again whose worker process died.
     """
     for name in ("ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # outcomes carry their own reasons
@@ -144,7 +163,7 @@ def run_items(
             storage_path=str(folder / "tune"),
             verbose=0,
             callbacks=[_StepCallback(on_step)],
-            failure_config=tune.FailureConfig(max_failures=1),
+            failure_config=tune.FailureConfig(max_failures=max_failures),
         ),
     )
     tuner.fit()
@@ -161,7 +180,7 @@ class _StepCallback(tune.Callback):
         return {}
 
 
-def _temporary_folder() -> Path:
+def temporary_folder() -> Path:
     """Make a folder with a short name: Ray's sockets lie in it, and their paths are limited to about 100 bytes."""
     short = Path("/tmp")  # noqa: S108 - made with mkdtemp, for this user only
     parent = short if os.access(short, os.W_OK) else Path(tempfile.gettempdir())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import optuna
@@ -17,7 +17,7 @@ from search.earlier_studies import read_earlier_trials
 from search.spec import SearchSpec
 from spaces import Value
 
-__all__ = ["BudgetReach", "SearchPlan", "plan_search"]
+__all__ = ["BudgetReach", "SearchPlan", "describe_once", "plan_search"]
 
 _NUM_DRAWS = 256
 
@@ -139,12 +139,22 @@ def _network_of(config: PruningConfig) -> str:
     return f"{resources} {about}"
 
 
-def _describe_networks(configs: Sequence[PruningConfig], backend: PruningBackend) -> dict[str, Facts]:
+def describe_once(backend: PruningBackend) -> Callable[[PruningConfig], Facts]:
+    """Return what says what the dense network of a configuration costs; each network is described once."""
     described: dict[str, Facts] = {}
-    for config in configs:
-        if _network_of(config) not in described:
-            described[_network_of(config)] = backend.describe(config)
-    return described
+
+    def describe(config: PruningConfig) -> Facts:
+        name = _network_of(config)
+        if name not in described:
+            described[name] = backend.describe(config)
+        return described[name]
+
+    return describe
+
+
+def _describe_networks(configs: Sequence[PruningConfig], backend: PruningBackend) -> dict[str, Facts]:
+    describe = describe_once(backend)
+    return {_network_of(config): describe(config) for config in configs}
 
 
 def _unmet(config: PruningConfig, facts: Facts) -> set[Resource]:

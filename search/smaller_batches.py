@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from pruning_core.config import PruningConfig
+from pruning_core.errors import LostProcessError
 
 __all__ = ["is_out_of_memory", "with_smaller_batches"]
 
 _SECTIONS = ("gates", "fine_tuning")  # of the trial's own stages: shared ones are the same for all trials
 _LEAST_BATCH = 8
-_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory")  # of torch's RuntimeErrors
+_MESSAGES = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+)  # of torch, told by another process or not
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error says that memory, of the machine or of an accelerator, was used up."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _MESSAGES)
+    return isinstance(error, RuntimeError | LostProcessError) and any(
+        text in str(error).lower() for text in _MESSAGES
+    )
 
 
 def with_smaller_batches(config: PruningConfig) -> tuple[PruningConfig, str] | None:

@@ -113,7 +113,23 @@ class SearchSpec(Settings):
         for index in range(len(self.first)):
             self._fixed_point(index)
         self._check_halving()
+        self._check_batches()
         return self
+
+    def _check_batches(self) -> None:
+        count, run = self.resources.processes_per_trial, self.run
+        sizes = {
+            "dense_training": run.dense_training.batch_size,
+            "saliency.predictor": run.saliency.predictor.batch_size,
+            "saliency.selector": run.saliency.selector.batch_size,
+            "fine_tuning": run.fine_tuning.batch_size,
+        }
+        for section, size in sizes.items():
+            if size % count != 0:
+                raise ValueError(
+                    f"'run.{section}.batch_size': must be a multiple of the {count} of resources.processes_per_trial, "
+                    f"between which a batch is divided, but got {size}"
+                )
 
     def _check_halving(self) -> None:
         if self.halving.rule != "none" and "fine_tuning.epochs" in self.search:
@@ -125,6 +141,11 @@ class SearchSpec(Settings):
             raise ValueError(
                 "'reproducible': halving decides by the order in which trials come to their rungs, so halving.rule "
                 f"must be none, but got {self.halving.rule!r}"
+            )
+        if self.halving.rule != "none" and self.resources.processes_per_trial > 1:
+            raise ValueError(
+                "'halving.rule': a rung keeps the state of one process, so it must be none where "
+                f"resources.processes_per_trial is {self.resources.processes_per_trial}, but got {self.halving.rule!r}"
             )
         self.halving.rungs_of(self.run.fine_tuning.epochs)
 

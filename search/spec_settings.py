@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, TypeAlias
+from typing import Annotated, Self, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pruning_core.setting_types import PositiveFloat, PositiveInt, Settings
 from reports.records import TrialStatus
@@ -82,20 +82,41 @@ class LimitsConfig(Settings):
     """When the search ends: after ``trials`` that trained, or once ``hours`` have passed (running trials end first).
 
     ``memory_retries``: how often a trial that runs out of memory is run again, with half the batch sizes each time; its
-    record says so.
+    record says so. ``max_failures``: how often a stage or trial whose process was killed is run again; machines that
+    the cluster takes away on purpose do not count.
     """
 
     trials: PositiveInt = 40
     hours: PositiveFloat | None = None
     memory_retries: Annotated[int, Field(ge=0)] = 2
+    max_failures: Annotated[int, Field(ge=0)] = 1
 
 
 class ResourcesConfig(Settings):
-    """What one trial gets, and how many run at once (``slots``; null: as many as fit the machine)."""
+    """What one trial gets, and how many run at once (``slots``; null: as many as fit the machine or the cluster).
+
+    ``processes_per_trial``: that train one network together, on one machine; they share the CPUs, and each has a GPU.
+    """
 
     cpus_per_trial: PositiveInt = 1
     gpus_per_trial: Annotated[float, Field(ge=0)] = 0
+    processes_per_trial: PositiveInt = 1
     slots: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _processes_have_what_they_need(self) -> Self:
+        count = self.processes_per_trial
+        if self.cpus_per_trial < count:
+            raise ValueError(
+                f"'resources.cpus_per_trial': must be at least the {count} of processes_per_trial, "
+                f"but got {self.cpus_per_trial}"
+            )
+        if count > 1 and self.gpus_per_trial not in {0, count}:
+            raise ValueError(
+                f"'resources.gpus_per_trial': must be 0 or {count}, one for each of processes_per_trial, "
+                f"but got {self.gpus_per_trial:g}"
+            )
+        return self
 
 
 class StorageConfig(Settings):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 
@@ -13,6 +13,7 @@ from pruning_core.budgets import Budget
 from pruning_core.channels import run_resources
 from pruning_core.config import BudgetsConfig, DatasetConfig, PruningConfig
 from pruning_core.data import DataSplits, load_data
+from pruning_core.distributed.processes import ALONE, Processes
 from pruning_core.stages import ArtifactStore, plan_run, preflight, run_rung, run_stage, run_trial
 from search.backend import BackendSettings, Facts, PruningBackend, TrialPlan
 from search.work_items import PlannedStage
@@ -20,12 +21,24 @@ from search.work_items import PlannedStage
 __all__ = ["StagesBackend", "create_backend"]
 
 
-class StagesBackend:
-    """Runs stages on one device; each data set is loaded, and each network traced, once per process."""
+class _Means(TypedDict):
+    data: DataSplits
+    store: ArtifactStore
+    device: str
 
-    def __init__(self, settings: BackendSettings) -> None:
+
+class StagesBackend:
+    """Runs stages on one device; each data set is loaded, and each network traced, once per process.
+
+    Args:
+        settings: What the process may use.
+        processes: Those that run everything together, of which this is one.
+    """
+
+    def __init__(self, settings: BackendSettings, processes: Processes = ALONE) -> None:
         self._device = settings.device
         self._store = ArtifactStore(Path(settings.artifacts))
+        self._processes = processes
 
     def describe(self, config: PruningConfig) -> Facts:
         """Say what the data and the dense network are."""
@@ -76,17 +89,23 @@ class StagesBackend:
 
     def run_stage(self, name: str, config: PruningConfig) -> None:
         """Run one stage on this process's device."""
-        run_stage(name, config, data=_load_data(config.dataset), store=self._store, device=self._device)
+        run_stage(name, config, **self._means(config), processes=self._processes)
 
     def run_rung(self, config: PruningConfig, epochs: int) -> Mapping[str, Any]:
         """Run the rest up to a rung on this process's device."""
-        data = _load_data(config.dataset)
-        return run_rung(config, epochs, data=data, store=self._store, device=self._device).to_plain()
+        assert self._processes.count == 1, "a rung keeps the state of one process"
+        return run_rung(config, epochs, **self._means(config)).to_plain()
 
     def run_trial(self, config: PruningConfig) -> Mapping[str, Any]:
         """Run the rest on this process's device."""
-        result = run_trial(config, data=_load_data(config.dataset), store=self._store, device=self._device)
-        return result.to_plain()
+        return run_trial(config, **self._means(config), processes=self._processes).to_plain()
+
+    def _means(self, config: PruningConfig) -> _Means:
+        return {
+            "data": _load_data(config.dataset),
+            "store": self._store,
+            "device": self._device,
+        }
 
 
 def create_backend(settings: BackendSettings) -> StagesBackend:

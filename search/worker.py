@@ -18,20 +18,23 @@ from typing import Any
 from ray import tune
 
 from pruning_core.config import load_config
-from pruning_core.errors import InfeasibleBudgetsError, PrunefrontError
+from pruning_core.errors import ClusterError, InfeasibleBudgetsError, PrunefrontError
 from search.backend import BackendSettings, PruningBackend, load_backend
 from search.disk import is_storage_failure
 from search.freed_memory import return_freed_memory
 from search.outcomes import ItemOutcome, OutcomeStatus, this_process
+from search.process_group import execute_together
 from search.smaller_batches import is_out_of_memory
 from search.work_items import ItemKind, WorkItem
 
 __all__ = [
     "METRIC",
     "execute_item",
+    "fit_backend",
     "pack_item",
     "pack_meeting",
     "pack_wait",
+    "run_item",
     "run_work_item",
     "unpack_outcome",
 ]
@@ -44,6 +47,7 @@ _OUTCOME = "outcome"
 
 _LONGEST_WAIT_S = 10.0
 _LONGEST_MEETING_S = 60.0
+_LONGEST_LOOK_S = 10.0  # network file systems remember for a while that a file was not there
 _POLL_S = 0.1
 
 
@@ -92,22 +96,45 @@ def run_work_item(config: Mapping[str, Any]) -> None:
         _wait(packed["wait_for"], settings)
         tune.report({METRIC: 0})
         return
-    outcome = execute_item(WorkItem.from_plain(packed["item"]), packed["config"], settings)
+    execute = execute_item if settings.num_processes == 1 else execute_together
+    outcome = execute(WorkItem.from_plain(packed["item"]), packed["config"], settings)
     return_freed_memory()
     tune.report({METRIC: 1, _OUTCOME: json.dumps(outcome.to_plain())})
 
 
-def execute_item(item: WorkItem, config: Mapping[str, Any], settings: BackendSettings) -> ItemOutcome:
-    """Run a stage, or a trial up to a rung or to its end; whatever goes wrong becomes the outcome."""
+def run_item(item: WorkItem, config: Mapping[str, Any], backend: PruningBackend) -> Mapping[str, Any] | None:
+    """Run a stage, or a trial up to a rung or to its end; return the result of the latter."""
+    settings = load_config(config)
+    if item.kind is ItemKind.STAGE:
+        backend.run_stage(item.name, settings)
+        return None
+    if item.until is not None:
+        return backend.run_rung(settings, item.until)
+    return backend.run_trial(settings)
+
+
+def execute_item(
+    item: WorkItem,
+    config: Mapping[str, Any],
+    settings: BackendSettings,
+    run: Callable[[WorkItem, Mapping[str, Any], PruningBackend], Mapping[str, Any] | None] = run_item,
+) -> ItemOutcome:
+    """Run an item in this process; whatever goes wrong becomes the outcome."""
     started_at = time.time()
+    result: Mapping[str, Any] | None = None
+    reason: str | None = None
+    trace: str | None = None
     try:
-        backend = load_backend(settings)
+        backend = fit_backend(item, config, settings)
         started_at = time.time()  # importing the libraries is no part of the work
-        result = _run(item, config, backend)
-        status, reason, trace = OutcomeStatus.COMPLETE, None, None
     except Exception as error:  # noqa: BLE001 - the border of the process: the driver decides what follows
-        result, trace = None, traceback.format_exc()
-        status, reason = _status_of(error), _one_line(error)
+        status, reason, trace = OutcomeStatus.UNFIT_MACHINE, _one_line(error), traceback.format_exc()
+    else:
+        try:
+            result = run(item, config, backend)
+            status = OutcomeStatus.COMPLETE
+        except Exception as error:  # noqa: BLE001 - likewise
+            status, reason, trace = _status_of(error), _one_line(error), traceback.format_exc()
     return ItemOutcome(
         status=status,
         started_at=started_at,
@@ -119,14 +146,35 @@ def execute_item(item: WorkItem, config: Mapping[str, Any], settings: BackendSet
     )
 
 
-def _run(item: WorkItem, config: Mapping[str, Any], backend: PruningBackend) -> Mapping[str, Any] | None:
-    settings = load_config(config)
-    if item.kind is ItemKind.STAGE:
-        backend.run_stage(item.name, settings)
-        return None
-    if item.until is not None:
-        return backend.run_rung(settings, item.until)
-    return backend.run_trial(settings)
+def fit_backend(item: WorkItem, config: Mapping[str, Any], settings: BackendSettings) -> PruningBackend:
+    """Make the backend, and find out whether this machine would run the item that the driver means.
+
+    An item's key is a hash of settings, data, plug-ins and the versions of its stages, so it tells whether all of them
+    are what the driver has.
+
+    Raises:
+        ClusterError: Something of them is not, or this machine does not see the results folder.
+        Exception: Whatever a library, a plug-in or the data cannot be loaded for.
+    """
+    if settings.seen_by_all is not None:
+        _check_seen(Path(settings.seen_by_all))
+    backend = load_backend(settings)
+    found = backend.plan(load_config(config)).key_of(item)
+    if found != item.key:
+        raise ClusterError(
+            f"every machine must have the driver's data, plug-ins and version of prunefront, but here {item.name!r} of "
+            f"trial {item.number} has key {found} instead of {item.key}"
+        )
+    return backend
+
+
+def _check_seen(path: Path) -> None:
+    _poll(path.exists, _LONGEST_LOOK_S)
+    if not path.exists():
+        raise ClusterError(
+            f"every machine must see the results folder, but this one has no {path}; share storage.path between "
+            "them, at the same place"
+        )
 
 
 def _meet(folder: Path, num_workers: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from pruning_core.errors import StorageError
 from pruning_core.precision import precision_used
 from pruning_core.progress import ProgressReporter, report_nothing
 from pruning_core.stage_graphs import STAGES
-from pruning_core.stage_keys import RunPlan, plan_run
+from pruning_core.stage_keys import plan_run
 from pruning_core.stages.artifact_store import Artifact, ArtifactStore
 from pruning_core.stages.assembly import StageOutcome, assemble_result
 from pruning_core.stages.context import StageContext
@@ -52,15 +52,17 @@ def run_stage(
     store: ArtifactStore,
     device: str = "cpu",
     report: ProgressReporter = report_nothing,
+    processes: Processes = ALONE,
     compiler: str | None = None,
 ) -> StageOutcome:
-    """Run one stage of a run, unless its artifact is in the store already.
+    """Run one stage of a run, unless its artifact is in the store already; ``processes`` as for `run_trial`.
 
     Raises:
         PrunefrontError: What the stage refuses; also when an earlier stage has not been run.
     """
+    _check_shares((name,), config, data, processes)
     context = _context(name, config, data, store, device=device, report=report)
-    return _run(name, replace(context, compiler=compiler))
+    return _run(name, replace(context, processes=processes, compiler=compiler))
 
 
 def run_trial(
@@ -82,7 +84,7 @@ def run_trial(
         PrunefrontError: What a stage refuses; finished stages stay in the store.
     """
     plan = plan_run(config, data.fingerprint)
-    _check_shares(plan, config, data, processes)
+    _check_shares([node.name for node in plan.nodes], config, data, processes)
     outcomes: dict[str, StageOutcome] = {}
     for node in plan.nodes:
         context = _context(node.name, config, data, store, device=device, report=report)
@@ -117,7 +119,9 @@ def run_rung(
     return assemble_result(plan, outcomes, store)
 
 
-def _check_shares(plan: RunPlan, config: PruningConfig, data: DataSplits, processes: Processes) -> None:
+def _check_shares(
+    stages: Sequence[str], config: PruningConfig, data: DataSplits, processes: Processes
+) -> None:
     """Refuse batches that do not divide between the processes before the first hour of training, not after it."""
     batch_sizes = {
         "dense": config.dense_training.batch_size,
@@ -125,9 +129,8 @@ def _check_shares(plan: RunPlan, config: PruningConfig, data: DataSplits, proces
         "selector": config.saliency.selector.batch_size,
         "fine_tune": config.fine_tuning.batch_size,
     }
-    for node in plan.nodes:
-        if node.name in DATA_PARALLEL_STAGES:
-            processes.share_of(min(batch_sizes[node.name], len(data.train)))
+    for name in DATA_PARALLEL_STAGES.intersection(stages):
+        processes.share_of(min(batch_sizes[name], len(data.train)))
 
 
 def _context(

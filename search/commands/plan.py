@@ -3,36 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
 import typer
 
 from pruning_core.data import load_data
-from reports.formats import amount, counted
-from search.backend import BackendSettings, load_backend
+from pruning_core.errors import InfeasibleBudgetsError, InvalidSettingsError
+from reports.formats import amount, counted, duration, percent
+from search.backend import (
+    STAGES_BACKEND,
+    PruningBackend,
+    backend_settings,
+    load_backend,
+    run_with_stages,
+)
 from search.effects import check_effects
+from search.effort import estimate_effort
+from search.first_proposals import FirstProposal, first_proposals, proposal_rows
 from search.network_check import load_dense_weights
-from search.search_plan import SearchPlan, plan_search
+from search.search_plan import SearchPlan, describe_once, plan_search
+from search.slots import count_slots
 from search.spec import SearchSpec, load_spec
 from search.study_folder import StudyFolder
-from search.text_tables import pair_lines
+from search.text_tables import pair_lines, table_lines
 
-__all__ = ["REAL_BACKEND", "make_plan", "plan_lines", "show_plan"]
+__all__ = ["PlanRequest", "make_plan", "plan_lines", "show_plan"]
 
-REAL_BACKEND = "search.stages_backend:create_backend"
+_NUM_TO_PROBE_FROM = 16
 
 
-def show_plan(path: Path, overrides: Sequence[str]) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanRequest:
+    """What to show beside the plan.
+
+    ``num_configurations``: of those that the search begins with. ``probe``: run one of them, and say from it how long
+    the search will take. ``price``: of one hour of one slot, in any currency; None: unknown.
+    """
+
+    num_configurations: int = 8
+    probe: bool = False
+    price: float | None = None
+
+
+def show_plan(path: Path, overrides: Sequence[str], request: PlanRequest) -> None:
     """Print what a search would run.
 
     Raises:
         PrunefrontError: The spec, the data or the network cannot be used, or no budget can be met.
     """
+    if request.price is not None and not request.probe:
+        raise InvalidSettingsError("--price must come with --probe, which finds out how long trials take")
     spec = load_spec(path, overrides)
     found = make_plan(spec)
     found.check_feasible()
     typer.echo("\n".join(plan_lines(spec, found)))
+    settings = backend_settings(spec, _folder(spec), STAGES_BACKEND)
+    backend = load_backend(settings)
+    count = max(request.num_configurations, _NUM_TO_PROBE_FROM if request.probe else 0)
+    proposals = first_proposals(spec, backend, describe_once(backend), count)
+    if request.num_configurations:
+        header, rows = proposal_rows(proposals[: request.num_configurations])
+        typer.echo("\n".join(["", "The first configurations:", *table_lines(header, rows)]))
+    if request.probe:
+        typer.echo("\n".join(["", *_probe_lines(spec, found, proposals, backend, request.price)]))
 
 
 def make_plan(spec: SearchSpec) -> SearchPlan:
@@ -43,14 +78,58 @@ def make_plan(spec: SearchSpec) -> SearchPlan:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     check_effects(spec)
-    folder = StudyFolder(Path(spec.storage.path), spec.study)
-    settings = BackendSettings(
-        factory=REAL_BACKEND, artifacts=str(folder.artifacts_path), plug_ins=spec.plug_ins
-    )
+    settings = replace(backend_settings(spec, _folder(spec), STAGES_BACKEND), device="cpu")
     found = plan_search(spec, load_backend(settings))
     if spec.run.architecture.checkpoint is not None:
         load_dense_weights(spec.run, load_data(spec.run.dataset))  # or every trial would find out for itself
     return found
+
+
+def _folder(spec: SearchSpec) -> StudyFolder:
+    return StudyFolder(Path(spec.storage.path), spec.study)
+
+
+def _probe_lines(
+    spec: SearchSpec,
+    found: SearchPlan,
+    proposals: Sequence[FirstProposal],
+    backend: PruningBackend,
+    price: float | None,
+) -> list[str]:
+    """Run one configuration of middling cost, and write what that says about the whole search."""
+    able = [one for one in proposals if one.problem is None]
+    if not able:
+        raise InfeasibleBudgetsError(
+            f"a probe needs a configuration that can be met, but none of the first {len(proposals)} can; "
+            "raise the budgets"
+        )
+    chosen = sorted(able, key=lambda one: [*one.limits.values()])[len(able) // 2]
+    typer.echo(
+        "\nprobing: one configuration runs here; what it trains is not trained again by the search ..."
+    )
+    result = run_with_stages(chosen.config, backend)
+    slots = count_slots(spec.resources)
+    num_trials = min(spec.limits.trials, spec.space.num_configurations or spec.limits.trials)
+    effort = estimate_effort(
+        stage_seconds=result["stage_seconds"],
+        num_shared_stages=found.num_shared_stages,
+        halving=spec.halving,
+        num_epochs=spec.run.fine_tuning.epochs,
+        num_trials=num_trials,
+        slots=slots,
+    )
+    took = ", ".join(f"{name} {duration(seconds)}" for name, seconds in result["stage_seconds"].items())
+    accuracy = percent(result["num_correct_fine_tuned"] / result["num_images"])
+    hours = effort.work_s / 3600
+    pairs = [
+        ("probe", f"{took}; accuracy {accuracy}"),
+        ("memory", f"{result['peak_memory_mb'] / 1024:.1f} GB per slot at the peak"),
+        ("work", f"{duration(effort.shared_s)} of shared stages, {duration(effort.trial_s)} per trial"),
+        ("time", f"about {duration(effort.wall_s)} with {counted(slots, 'slot')}, if nothing else runs here"),
+    ]
+    if price is not None:
+        pairs.append(("cost", f"about {hours * price:.2f}: {hours:.1f} hours of one slot at {price:g} each"))
+    return pair_lines(pairs)
 
 
 def plan_lines(spec: SearchSpec, found: SearchPlan) -> list[str]:

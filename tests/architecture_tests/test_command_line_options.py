@@ -9,7 +9,7 @@ from search.cli import app
 
 OPTIONS = {
     "check": ["spec", "overrides"],
-    "plan": ["spec", "overrides"],
+    "plan": ["spec", "overrides", "--configurations", "--probe", "--price"],
     "latency": [
         "target",
         "values",
@@ -23,8 +23,8 @@ OPTIONS = {
         "--storage",
         "--json",
     ],
-    "launch": ["spec", "overrides"],
-    "resume": ["study", "--storage"],
+    "launch": ["spec", "overrides", "--address"],
+    "resume": ["study", "--storage", "--address"],
     "status": ["study", "--storage", "--json"],
     "doctor": ["study", "--mend", "--rebuild-mlflow", "--storage", "--json"],
     "report": ["study", "--gallery", "--storage"],

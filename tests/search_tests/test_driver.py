@@ -17,7 +17,7 @@ from rich.console import Console
 
 from pruning_core.errors import InfeasibleBudgetsError, InvalidDataError, StorageError
 from reports.records import StudyRecords, TrialStatus
-from search import driver, session
+from search import driver, ray_place, session
 from search.backend import BackendSettings, Facts
 from search.driver import SearchOutcome, run_search
 from search.ray_searcher import RaySearcher
@@ -55,11 +55,13 @@ def run_in_process(
     resources: Mapping[str, float],
     folder: Path,
     on_step: Callable[[], None],
+    max_failures: int,
 ) -> None:
     """Run one item after the other, as Ray Tune would through the searcher."""
     assert slots >= 1
     assert resources["cpu"] == 1
     assert folder.is_dir()
+    assert max_failures == 1
     for number in itertools.count():
         on_step()
         config = searcher.suggest(str(number))
@@ -85,7 +87,7 @@ def seams(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def no_ray(**_: object) -> Iterator[Path]:
         yield tmp_path
 
-    monkeypatch.setattr(driver, "local_ray", no_ray)
+    monkeypatch.setattr(ray_place, "local_ray", no_ray)
     monkeypatch.setattr(driver, "run_items", run_in_process)
     monkeypatch.setattr(session, "open_projection", lambda *_: Tracker())
     monkeypatch.setattr(driver, "FINISHED", session.EndReason("finished", "FINISHED", 1.0))
@@ -167,7 +169,7 @@ def test_a_plan_that_fails_ends_the_search_before_it_began_and_ray_with_it(
     def refuse() -> None:
         raise InfeasibleBudgetsError("some of the searched budgets must be reachable")
 
-    monkeypatch.setattr(driver, "local_ray", noted_ray)
+    monkeypatch.setattr(ray_place, "local_ray", noted_ray)
     folder = folder_of(tmp_path)
     with pytest.raises(InfeasibleBudgetsError, match="must be reachable"):
         run_search(make_spec(), folder, resume=False, console=Console(), prepare=refuse, backend=FACTORY)

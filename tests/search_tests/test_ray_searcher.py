@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ray.tune.search import Searcher
 
-from pruning_core.errors import StorageError
+from pruning_core.errors import ClusterError, StorageError
 from reports.records import TrialStatus
 from search.backend import BackendSettings
 from search.outcomes import ItemOutcome, OutcomeStatus
@@ -94,6 +95,29 @@ def test_what_ends_the_search_is_kept_as_it_was_raised(search: SyntheticSearch, 
     with pytest.raises(StorageError, match="disk full"):
         searcher.on_trial_complete("a", report(OutcomeStatus.NO_STORAGE, "disk full"))
     assert isinstance(searcher.error, StorageError)
+
+
+def test_a_machine_that_cannot_run_trials_ends_the_search_and_fails_no_trial(
+    search: SyntheticSearch, tmp_path: Path
+) -> None:
+    searcher = make_searcher(search, tmp_path)
+    searcher.suggest("a")
+    unfit = replace(
+        ItemOutcome.from_plain(json.loads(report(OutcomeStatus.UNFIT_MACHINE, "no data")["outcome"])),
+        host="n7",
+    )
+    with pytest.raises(
+        ClusterError, match="machine n7 must be able to run trials, but cannot: no data; mend that"
+    ):
+        searcher.on_trial_complete("a", {METRIC: 1, "outcome": json.dumps(unfit.to_plain())})
+    assert isinstance(searcher.error, ClusterError)
+    assert not search.records
+
+
+def test_workers_of_a_cluster_begin_at_once(search: SyntheticSearch, tmp_path: Path) -> None:
+    settings = BackendSettings(factory=FACTORY, artifacts=str(search.folder.artifacts_path))
+    searcher = RaySearcher(search.proposer, settings, slots=3, folder=tmp_path, do_workers_meet=False)
+    assert WorkItem.from_plain(packed(searcher.suggest("a"))["item"]).name == "dense"
 
 
 def test_the_end_is_told_once_nothing_runs(search: SyntheticSearch, tmp_path: Path) -> None:

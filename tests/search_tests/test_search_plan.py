@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
+from pruning_core.budgets import Resource
 from pruning_core.config import PruningConfig
 from pruning_core.errors import InfeasibleBudgetsError, InvalidSettingsError
 from search.backend import Facts, PruningBackend, TrialPlan
 from search.cli import app
 from search.effects import check_effects
-from search.search_plan import SearchPlan, plan_search
+from search.first_proposals import first_proposals, proposal_rows
+from search.search_plan import SearchPlan, describe_once, plan_search
 from search.spec import SearchSpec, load_spec
 from search.work_items import PlannedStage
 from tests.search_tests.stored_studies import write_spec
@@ -197,3 +199,58 @@ def test_a_finite_space_is_planned_as_such(tmp_path: Path) -> None:
 
 if TYPE_CHECKING:
     _: PruningBackend = Network()
+
+
+def test_the_first_configurations_are_listed_with_what_is_known_of_them(tmp_path: Path) -> None:
+    text = (
+        SEARCH
+        + "  saliency.num_basis: {choices: [1, 2]}\nfirst:\n"
+        + "".join(
+            f"- {{budgets.macs: {share}, saliency.num_basis: {basis}}}\n"
+            for share, basis in ((0.8, 1), (0.5, 2), (0.6, 1), (0.45, 2))
+        )
+    )
+    spec, network = spec_of(tmp_path, text), Network()
+    proposals = first_proposals(spec, network, describe_once(network), 5)
+    header, rows = proposal_rows(proposals)
+    assert header == ["trial", "macs at most", "saliency.num_basis", "shared stages it is the first to need"]
+    assert rows[:4] == [
+        ["0", "800 (80.0%)", "1", "dense, selector"],
+        ["1", "500 (50.0%)", "2", "selector"],
+        ["2", "600 (60.0%)", "1", ""],
+        ["3", "450 (45.0%)", "2", ""],
+    ]
+    assert network.num_described == 1
+    assert [proposal.values for proposal in proposals] == [
+        proposal.values for proposal in first_proposals(spec, network, describe_once(network), 5)
+    ]
+
+
+class NarrowLimits(Network):
+    def check(self, config: PruningConfig) -> None:
+        assert config.budgets.macs is not None
+        if config.budgets.macs.limit(1000) < 400:
+            raise InfeasibleBudgetsError("budgets.macs must be at least 0.4")
+
+
+def test_configurations_that_cannot_be_met_are_listed_with_the_reason_and_need_no_stages(
+    tmp_path: Path,
+) -> None:
+    spec, network = spec_of(tmp_path, SEARCH), NarrowLimits()
+    proposals = first_proposals(spec, network, describe_once(network), 30)
+    low = [one for one in proposals if one.limits[Resource.MACS] < 400]
+    assert low
+    assert {one.problem for one in low} == {"budgets.macs must be at least 0.4"}
+    assert {one.new_stages for one in low} == {()}
+    assert proposal_rows(low)[1][0][-1] == "cannot be met: budgets.macs must be at least 0.4"
+
+
+def test_no_more_configurations_are_listed_than_there_are(tmp_path: Path) -> None:
+    text = "study: tiny\nsearch:\n  saliency.num_basis: {choices: [1, 2]}\nrun: {budgets: {macs: 0.5}}\n"
+    spec, network = spec_of(tmp_path, text), Network()
+    found = [
+        one.values["saliency.num_basis"] for one in first_proposals(spec, network, describe_once(network), 9)
+    ]
+    assert sorted(found, key=str) == [1, 2]
+    limited = spec_of(tmp_path, SEARCH, "limits.trials=3")
+    assert len(first_proposals(limited, network, describe_once(network), 9)) == 3

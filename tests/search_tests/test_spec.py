@@ -1,5 +1,6 @@
 """The spec: what it means, that it survives the study folder, and that every problem is one line that helps."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -318,6 +319,40 @@ def test_paths_in_overrides_are_relative_to_the_working_directory(
     spec = load(tmp_path, SPEC, "run.dataset.root=images", "run.architecture.checkpoint=~/net.pt")
     assert spec.run.dataset.root == str(elsewhere / "images")
     assert spec.run.architecture.checkpoint == str(Path.home() / "net.pt")
+
+
+@pytest.mark.parametrize(
+    ("resources", "problem"),
+    [
+        (
+            "cpus_per_trial: 1",
+            "'resources.cpus_per_trial': must be at least the 2 of processes_per_trial, but got 1",
+        ),
+        (
+            "cpus_per_trial: 2, gpus_per_trial: 0.5",
+            "'resources.gpus_per_trial': must be 0 or 2, one for each of",
+        ),
+        ("cpus_per_trial: 2, gpus_per_trial: 3", "but got 3"),
+    ],
+)
+def test_processes_of_a_trial_need_cpus_and_a_gpu_each(tmp_path: Path, resources: str, problem: str) -> None:
+    with pytest.raises(InvalidSettingsError, match=re.escape(problem)):
+        load(tmp_path, SPEC + f"resources: {{processes_per_trial: 2, {resources}}}\n")
+
+
+def test_batches_must_divide_between_the_processes_of_a_trial(tmp_path: Path) -> None:
+    resources = "resources: {processes_per_trial: 3, cpus_per_trial: 3}\n"
+    problem = re.escape(
+        "'run.dense_training.batch_size': must be a multiple of the 3 of resources.processes_per_trial"
+    )
+    with pytest.raises(InvalidSettingsError, match=problem):
+        load(tmp_path, SPEC + resources)
+
+
+def test_rungs_are_of_one_process(tmp_path: Path) -> None:
+    more = "resources: {processes_per_trial: 2, cpus_per_trial: 2}\nhalving: {rule: stopping}\n"
+    with pytest.raises(InvalidSettingsError, match=r"'halving\.rule': a rung keeps the state of one process"):
+        load(tmp_path, SPEC + more)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from search.backend import BackendSettings, load_backend
+from search import worker
+from search.backend import BackendSettings, load_backend, settings_elsewhere
 from search.outcomes import ItemOutcome, OutcomeStatus
+from search.shipped_code import stage_plug_ins
 from search.work_items import ItemKind, WorkItem
 from search.worker import _meet, _wait, execute_item, pack_item, unpack_outcome
 from spaces import to_plain
@@ -20,7 +24,7 @@ from tests.search_tests.synthetic_backend import (
     FULL_DISK,
     times_run,
 )
-from tests.search_tests.synthetic_search import make_spec
+from tests.search_tests.synthetic_search import make_folder, make_spec
 
 STAGES = ("dense", "predictor", "selector")
 
@@ -80,12 +84,65 @@ def test_a_worker_hands_back_what_went_wrong(
     assert "synthetic_backend.py" in outcome.traceback
 
 
-def test_a_backend_that_cannot_be_made_is_a_failure_too(tmp_path: Path) -> None:
+def test_a_machine_without_the_backend_cannot_run_anything(tmp_path: Path) -> None:
     settings = BackendSettings(factory="tests.no_such_module:create", artifacts=str(tmp_path))
     item = WorkItem(kind=ItemKind.TRIAL, name="trial", key="k", number=0)
     outcome = execute_item(item, to_plain(make_spec().run), settings)
-    assert outcome.status is OutcomeStatus.FAILED
+    assert outcome.status is OutcomeStatus.UNFIT_MACHINE
     assert outcome.reason == "ModuleNotFoundError: No module named 'tests.no_such_module'"
+
+
+@pytest.mark.parametrize(
+    "item", [(ItemKind.TRIAL, "trial"), (ItemKind.STAGE, "dense"), (ItemKind.STAGE, "no")]
+)
+def test_a_machine_that_means_something_else_by_an_item_does_not_run_it(
+    tmp_path: Path, item: tuple[ItemKind, str]
+) -> None:
+    settings = BackendSettings(factory=FACTORY, artifacts=str(tmp_path))
+    outcome = execute_item(
+        WorkItem(kind=item[0], name=item[1], key="of other data", number=7),
+        to_plain(make_spec().run),
+        settings,
+    )
+    assert outcome.status is OutcomeStatus.UNFIT_MACHINE
+    assert outcome.reason is not None
+    assert outcome.reason.startswith("every machine must have the driver's data, plug-ins and version")
+    assert f"here '{item[1]}' of trial 7 has key " in outcome.reason
+    assert outcome.reason.endswith("instead of of other data")
+    assert not times_run(tmp_path)
+
+
+def test_a_machine_must_see_the_results_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_LONGEST_LOOK_S", 0.2)
+    folder = make_folder(tmp_path, make_spec())
+    here = BackendSettings(factory=FACTORY, artifacts=str(tmp_path), plug_ins=str(tmp_path))
+    settings = settings_elsewhere(here, folder)
+    assert settings.seen_by_all == str(folder.spec_path)
+    item = WorkItem(kind=ItemKind.TRIAL, name="trial", key="k", number=0)
+    folder.spec_path.unlink(missing_ok=True)
+    outcome = execute_item(item, to_plain(make_spec().run), settings)
+    assert outcome.status is OutcomeStatus.UNFIT_MACHINE
+    assert outcome.reason is not None
+    assert outcome.reason.startswith("every machine must see the results folder, but this one has no ")
+
+
+def test_plug_ins_that_were_shipped_are_imported_from_where_they_came_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "shipped_backend.py").write_text(
+        "from tests.search_tests.synthetic_backend import SyntheticBackend as create\n"
+    )
+    here = BackendSettings(
+        factory="shipped_backend:create", artifacts=str(tmp_path), plug_ins=str(tmp_path / "home")
+    )
+    settings = replace(settings_elsewhere(here, make_folder(tmp_path, make_spec())), seen_by_all=None)
+    with pytest.raises(ModuleNotFoundError, match="did not come to this machine"):
+        load_backend(settings)
+    copy = stage_plug_ins(tmp_path / "home", tmp_path / "elsewhere")
+    monkeypatch.syspath_prepend(str(copy.parent))
+    assert load_backend(settings).has_artifact("none") is False
+    assert Path(sys.modules["shipped_backend"].__file__ or "").parent == copy
 
 
 def test_outcomes_survive_the_way_to_the_driver(tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""Nodes of a Ray cluster on one machine, by Ray's own `cluster_utils.Cluster`, in a process of their own.
+
+``python -m tests.integration_tests.ray_nodes CPUS CPUS ...`` starts a node for each number (the first is the head),
+prints the head's address, ends the node whose number it reads from stdin, and everything at the end of stdin.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+class RayNodes:
+    """A cluster for as long as the context lasts.
+
+    Args:
+        cpus: Of each node.
+    """
+
+    def __init__(self, *cpus: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration_tests.ray_nodes", *map(str, cpus)],
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"},
+        )
+        self.address = self._line()
+
+    def __enter__(self) -> RayNodes:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.communicate(timeout=120)
+
+    def kill(self, index: int) -> None:
+        """End a node as a power failure does, with whatever works for it."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{index}\n")
+        self._process.stdin.flush()
+        assert self._line() == "killed"
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+def main() -> None:
+    """Start the nodes and do what stdin says."""
+    from ray.cluster_utils import Cluster  # here: tests that are not chosen need no Ray
+
+    cluster: Any = Cluster()
+    nodes = [cluster.add_node(num_cpus=int(text), include_dashboard=False) for text in sys.argv[1:]]
+    print(cluster.address, flush=True)
+    for line in sys.stdin:
+        cluster.remove_node(nodes[int(line)], allow_graceful=False)
+        print("killed", flush=True)
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main()
