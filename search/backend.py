@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 
 from pruning_core.config import PruningConfig
+from search.artifact_address import artifact_address
 from search.plug_in_path import add_plug_in_path
 from search.spec import SearchSpec
 from search.study_folder import StudyFolder
@@ -38,7 +39,7 @@ Facts: TypeAlias = Mapping[str, str | int | float | bool | None]
 class BackendSettings:
     """Where artifacts lie and what a worker may use.
 
-    ``factory``: ``module:function`` that makes the backend. ``artifacts``: folder of finished stages. ``device``: as
+    ``factory``: ``module:function`` that makes the backend. ``artifacts``: address of finished stages. ``device``: as
     torch spells it. ``num_threads``: of one worker. ``plug_ins``: folder that ``module:function`` names of a
     spec are imported from.
     """
@@ -66,7 +67,7 @@ def backend_settings(spec: SearchSpec, folder: StudyFolder, factory: str) -> Bac
     """Return the settings by which a study's runs are made."""
     return BackendSettings(
         factory=factory,
-        artifacts=str(folder.artifacts_path),
+        artifacts=artifact_address(spec, folder),
         device="cuda" if spec.resources.gpus_per_trial else "cpu",
         num_threads=spec.resources.cpus_per_trial,
         plug_ins=spec.plug_ins,
@@ -84,7 +85,11 @@ class PruningBackend(Protocol):
         """
 
     def sweep(self) -> None:
-        """Remove what killed processes left half-written; others may be at work."""
+        """Remove what killed processes left half-written; others may be at work.
+
+        Raises:
+            StorageError: No artifact can be kept.
+        """
 
     def plan(self, config: PruningConfig) -> TrialPlan:
         """Work out a configuration's key and shared stages, without running anything."""

@@ -18,7 +18,7 @@ from typing import Any
 from ray import tune
 
 from pruning_core.config import load_config
-from pruning_core.errors import InfeasibleBudgetsError, PrunefrontError
+from pruning_core.errors import InfeasibleBudgetsError, PrunefrontError, StorageError
 from search.backend import BackendSettings, PruningBackend, load_backend
 from search.disk import is_storage_failure
 from search.freed_memory import return_freed_memory
@@ -137,7 +137,14 @@ def _meet(folder: Path, num_workers: int) -> None:
 
 def _wait(stage_keys: Sequence[str], settings: BackendSettings) -> None:
     backend = load_backend(settings)
-    _poll(lambda: any(backend.has_artifact(key) for key in stage_keys), _LONGEST_WAIT_S)
+
+    def is_over() -> bool:
+        try:
+            return any(backend.has_artifact(key) for key in stage_keys)
+        except StorageError:
+            return True  # an item will meet it too, and say so
+
+    _poll(is_over, _LONGEST_WAIT_S)
 
 
 def _poll(is_over: Callable[[], bool], patience_s: float) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from pruning_core.data import load_data
 from reports.formats import amount, counted
+from search.artifact_address import artifact_address
 from search.backend import BackendSettings, load_backend
 from search.effects import check_effects
 from search.network_check import load_dense_weights
@@ -45,7 +46,7 @@ def make_plan(spec: SearchSpec) -> SearchPlan:
     check_effects(spec)
     folder = StudyFolder(Path(spec.storage.path), spec.study)
     settings = BackendSettings(
-        factory=REAL_BACKEND, artifacts=str(folder.artifacts_path), plug_ins=spec.plug_ins
+        factory=REAL_BACKEND, artifacts=artifact_address(spec, folder), plug_ins=spec.plug_ins
     )
     found = plan_search(spec, load_backend(settings))
     if spec.run.architecture.checkpoint is not None:
