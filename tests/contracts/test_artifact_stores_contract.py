@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -13,7 +14,9 @@ from pruning_core.artifact_places import ArtifactPlace, open_place
 from pruning_core.errors import StorageError
 from pruning_core.kept_artifacts import artifact_folder
 from pruning_core.stages.artifact_store import Artifact, ArtifactStore
-from tests.object_store import ObjectStore
+
+if TYPE_CHECKING:
+    from tests.object_store import ObjectStore
 
 KEY, OTHER = "0123456789abcdef01234567", "0123ffffffffffffffffffff"
 ABSENT = "ff23456789abcdef01234567"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import typer
@@ -20,7 +21,9 @@ from search.study_folder import StudyFolder
 from search.study_records import read_study
 from tests.integration_tests.conftest import OTHERS_WARNINGS
 from tests.integration_tests.real_search import run_without_ray
-from tests.object_store import ObjectStore
+
+if TYPE_CHECKING:
+    from tests.object_store import ObjectStore
 
 pytestmark = [pytest.mark.slow, *(pytest.mark.filterwarnings(warning) for warning in OTHERS_WARNINGS)]
 

@@ -20,10 +20,11 @@ import torch
 from pruning_core.artifact_places import open_place, store_access
 from pruning_core.errors import StorageError
 from pruning_core.stages.artifact_store import Artifact, ArtifactStore
-from tests.object_store import ObjectStore
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+
+    from tests.object_store import ObjectStore
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY, ABSENT = "0123456789abcdef01234567", "ff23456789abcdef01234567"

@@ -4,10 +4,11 @@ import json
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from search.backend import BackendSettings, load_backend
+from search.backend import STAGES_BACKEND, BackendSettings, load_backend
 from search.outcomes import ItemOutcome, OutcomeStatus
 from search.work_items import ItemKind, WorkItem
 from search.worker import _meet, _wait, execute_item, pack_item, unpack_outcome
@@ -21,6 +22,9 @@ from tests.search_tests.synthetic_backend import (
     times_run,
 )
 from tests.search_tests.synthetic_search import make_spec
+
+if TYPE_CHECKING:
+    from tests.object_store import ObjectStore
 
 STAGES = ("dense", "predictor", "selector")
 
@@ -130,3 +134,17 @@ def test_a_wait_ends_with_the_first_stage_that_is_finished(tmp_path: Path) -> No
     _wait(["a", "b"], settings)
     assert 0.3 <= time.monotonic() - started < 5
     late.join()
+
+
+def test_a_bucket_that_is_gone_ends_the_search_and_not_the_worker(object_store: ObjectStore) -> None:
+    address = object_store.address("artifacts", bucket="gone")
+    settings = BackendSettings(factory=STAGES_BACKEND, artifacts=address)
+    config = make_spec().make_config({"budgets.macs": 0.5})
+    item = WorkItem(kind=ItemKind.STAGE, name="dense", key="d" * 24, number=0)
+    outcome = execute_item(item, to_plain(config), settings)
+    assert outcome.status is OutcomeStatus.NO_STORAGE
+    assert outcome.reason is not None
+    assert outcome.reason.endswith(
+        "must have its bucket, but there is no 'gone'; make the bucket, or correct storage.artifacts"
+    )
+    _wait(["d" * 24], settings)  # raises nothing: an item will say it
