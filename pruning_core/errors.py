@@ -6,7 +6,7 @@ PrunefrontError                what must hold, what came, what to do: one line, 
 |-- InvalidCheckpointError     weights of another architecture, a truncated file
 |-- UnsupportedNetworkError    a layer whose channels cannot be removed safely
 |-- InfeasibleBudgetsError     below what the narrowest network reaches
-|-- StorageError               a full disk, a folder from another version
+|-- StorageError               a full disk, a folder from another version, an object store that is gone
 |-- NonFiniteLossError         training diverged; nothing of it is kept
 |-- LostProcessError           another process of the same run failed or ended
 `-- ClusterError               no cluster there, or one of its machines cannot run trials

@@ -1,41 +1,25 @@
-"""Where artifacts lie below a store's root, and their facts without their tensors. This file loads no torch."""
+"""What an artifact is called, and where it lies below the root of a folder of artifacts. This file loads no torch."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
-from typing import Any
 
-from pruning_core.errors import StorageError
 from pruning_core.stage_keys import KEY_LENGTH
 
 LAYOUT = "v1"  # folder below the root; another layout of artifacts gets another folder
 FACTS_FILE = "facts.json"
+TENSORS_FILE = "tensors.safetensors"
 
 
 def artifact_folder(root: Path, key: str) -> Path:
     """Return the folder that holds the artifact of a key, if there is one."""
-    return root / LAYOUT / key[:2] / key
+    return root / LAYOUT / key_group(key) / key
 
 
-def read_facts(root: Path, key: str) -> dict[str, Any] | None:
-    """Read the facts of an artifact; None if there is none.
-
-    Raises:
-        StorageError: The artifact is there but cannot be read.
-    """
-    path = artifact_folder(root, key) / FACTS_FILE
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise StorageError(
-            f"artifact {path.parent} must hold {FACTS_FILE}, but cannot be read ({error}); delete that folder, and it "
-            "is made again"
-        ) from error
-    return facts
+def key_group(key: str) -> str:
+    """Return the group that a key is in: no folder should hold all artifacts, and none of 256 holds many."""
+    return key[:2]
 
 
 def score_key(stage_key: str) -> str:

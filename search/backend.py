@@ -9,9 +9,12 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from pruning_core.config import PruningConfig
+from search.artifact_address import artifact_address
+from search.disk import storage_errors
 from search.plug_in_path import add_plug_in_path, shipped_plug_ins
 from search.spec import SearchSpec
 from search.study_folder import StudyFolder
@@ -39,10 +42,10 @@ Facts: TypeAlias = Mapping[str, str | int | float | bool | None]
 class BackendSettings:
     """Where artifacts lie and what a worker may use.
 
-    ``factory``: ``module:function`` that makes the backend. ``artifacts``: folder of finished stages. ``device``: as
+    ``factory``: ``module:function`` that makes the backend. ``artifacts``: address of finished stages. ``device``: as
     torch spells it. ``num_threads``: of one process. ``num_processes``: that share an item. ``plug_ins``: folder that
     ``module:function`` names of a spec are imported from; ``are_plug_ins_shipped``: from what the driver sent to
-    this machine instead. ``seen_by_all``: a file that every machine must see, because results lie in a folder that
+    this machine instead. ``seen_by_all``: a file that every machine must see, because artifacts lie in a folder that
     they share.
     """
 
@@ -74,21 +77,39 @@ class TrialPlan:
         return next((stage.key for stage in self.stages if stage.name == item.name), None)
 
 
-def settings_elsewhere(settings: BackendSettings, folder: StudyFolder) -> BackendSettings:
-    """Return the settings for the machines of a cluster, which get the plug-ins and must see the study's folder."""
+def settings_elsewhere(settings: BackendSettings, spec: SearchSpec, folder: StudyFolder) -> BackendSettings:
+    """Return the settings for the machines of a cluster, which get the plug-ins and must see what they share.
+
+    Raises:
+        StorageError: The folder of artifacts cannot be written.
+    """
     return replace(
         settings,
         plug_ins=None,
         are_plug_ins_shipped=settings.plug_ins is not None,
-        seen_by_all=str(folder.spec_path),
+        seen_by_all=_seen_by_all(spec, folder),
     )
+
+
+def _seen_by_all(spec: SearchSpec, folder: StudyFolder) -> str | None:
+    """Return a file in the folder of artifacts or beside it; None where they lie in no folder."""
+    artifacts = spec.storage.artifacts
+    if artifacts is None:
+        return str(folder.spec_path)
+    if "://" in artifacts:
+        return None
+    mark = Path(artifacts) / f".shared-by-{spec.study}"
+    with storage_errors(mark.parent):
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    return str(mark)
 
 
 def backend_settings(spec: SearchSpec, folder: StudyFolder, factory: str) -> BackendSettings:
     """Return the settings by which a study's runs are made."""
     return BackendSettings(
         factory=factory,
-        artifacts=str(folder.artifacts_path),
+        artifacts=artifact_address(spec, folder),
         device="cuda" if spec.resources.gpus_per_trial else "cpu",
         num_threads=spec.resources.cpus_per_trial // spec.resources.processes_per_trial,
         num_processes=spec.resources.processes_per_trial,
@@ -107,7 +128,11 @@ class PruningBackend(Protocol):
         """
 
     def sweep(self) -> None:
-        """Remove what killed processes left half-written; others may be at work."""
+        """Remove what killed processes left half-written; others may be at work.
+
+        Raises:
+            StorageError: No artifact can be kept.
+        """
 
     def plan(self, config: PruningConfig) -> TrialPlan:
         """Work out a configuration's key and shared stages, without running anything."""

@@ -118,7 +118,7 @@ def run_search(
             f"{spec.study}: up to {spec.limits.trials} trials, {place.slots} at once; in {folder.path}",
         )
         if place.is_cluster:
-            settings = settings_elsewhere(settings, folder)
+            settings = settings_elsewhere(settings, spec, folder)
         timing, num_untracked = _run(session, spec, place, settings, started_at, console)
     return _outcome(read_study(folder), timing, num_untracked, session.tracking_problem, console)
 

@@ -48,7 +48,7 @@ def read_earlier_trials(spec: SearchSpec) -> EarlierTrials:
     trials: list[EarlierTrial] = []
     notes = []
     for name in spec.sampler.learn_from:
-        study = read_study(StudyFolder(Path(spec.storage.path), name))
+        study = read_study(StudyFolder(Path(spec.storage.path), name), with_tests=False)
         found, differences = _usable(spec, study.records)
         num_finished = sum(record.status is TrialStatus.COMPLETE for record in study.records)
         if not found:

@@ -7,6 +7,7 @@ from typing import Annotated, Self, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from pruning_core.artifact_places.addresses import check_address
 from pruning_core.setting_types import PositiveFloat, PositiveInt, Settings
 from reports.records import TrialStatus
 from search.sampler_choice import AUTO, SAMPLER_NAMES
@@ -120,11 +121,13 @@ class ResourcesConfig(Settings):
 
 
 class StorageConfig(Settings):
-    """Where results go. ``path``: folder, relative to the working directory. ``optuna``: null, a journal file in
-    the study's folder. ``mlflow``: address of a server (null: an sqlite database in ``path``).
+    """Where results go. ``path``: folder, relative to the working directory. ``artifacts``: where finished stages lie,
+    the absolute path of a folder or the URI of a bucket (null: a folder in ``path``). ``optuna``: null, a journal file
+    in the study's folder. ``mlflow``: address of a server (null: an sqlite database in ``path``).
     """
 
     path: str = "./results"
+    artifacts: Annotated[str, AfterValidator(check_address)] | None = None
     optuna: Annotated[None, BeforeValidator(_embedded_only)] = None
     mlflow: Annotated[str, AfterValidator(_server_address)] | None = None
 

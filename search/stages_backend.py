@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
@@ -37,7 +36,7 @@ class StagesBackend:
 
     def __init__(self, settings: BackendSettings, processes: Processes = ALONE) -> None:
         self._device = settings.device
-        self._store = ArtifactStore(Path(settings.artifacts))
+        self._store = ArtifactStore(settings.artifacts)
         self._processes = processes
 
     def describe(self, config: PruningConfig) -> Facts:
@@ -63,7 +62,8 @@ class StagesBackend:
         }
 
     def sweep(self) -> None:
-        """Sweep the artifact store."""
+        """Sweep the artifact store, after trying whether it can be used."""
+        self._store.check()
         self._store.sweep()
 
     def plan(self, config: PruningConfig) -> TrialPlan:

@@ -87,7 +87,7 @@ class StudyFolder:
 
     @property
     def artifacts_path(self) -> Path:
-        """Folder of finished stages, shared by the studies of this root."""
+        """Folder of finished stages, shared by those studies of this root whose spec names no other place."""
         return self.root / "artifacts"
 
     @property

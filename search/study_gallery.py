@@ -35,13 +35,13 @@ Progress = Callable[[int, int], object]
 
 
 def draw_gallery(
-    plan: GalleryPlan, artifacts: Path, *, seconds: float, progress: Progress
+    plan: GalleryPlan, artifacts: Path | str, *, seconds: float, progress: Progress
 ) -> ExplanationGallery | str:
     """Draw a gallery; networks that were drawn before are read. A sentence says why there is none.
 
     Args:
         plan: What to draw.
-        artifacts: Folder of finished stages, and of galleries drawn before.
+        artifacts: Address of finished stages, and of galleries drawn before.
         seconds: After so many no further network is begun.
         progress: Told before each network and at the end.
     """

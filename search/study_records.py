@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+from pruning_core.artifact_places import open_place
 from reports.latency_records import LatencyMeasurement
 from reports.records import StudyRecords, TrialRecord, TrialStatus
+from search.artifact_address import artifact_address
 from search.kept_scores import with_test_scores
 from search.spec import SearchSpec, load_spec
 from search.study_folder import StudyFolder
@@ -19,24 +21,30 @@ from search.trial_records import rung_scores
 __all__ = ["combine_records", "read_mlflow_runs", "read_study"]
 
 
-def read_study(folder: StudyFolder) -> StudyRecords:
+def read_study(folder: StudyFolder, *, with_tests: bool = True) -> StudyRecords:
     """Read a study: finished trials in the order they finished, then those that are running.
-
-    Networks that were looked at on test images once have these scores.
 
     A trial that was running when its driver was killed counts as running until the study is resumed.
 
+    Args:
+        folder: Of the study.
+        with_tests: Networks that were looked at on test images once have these scores, for which the artifact store is
+            asked.
+
     Raises:
-        StorageError: There is no such study, or it is of another version.
+        StorageError: There is no such study, it is of another version, or the artifact store cannot be read.
     """
     folder.check_existing()
     spec = load_spec(folder.spec_path)
     snapshot = read_snapshot(folder)
+    finished: Sequence[TrialRecord] = snapshot.records
+    if with_tests:
+        finished = with_test_scores(finished, open_place(artifact_address(spec, folder)))
     running = [_running_record(spec, asked, key) for asked, key in snapshot.started]
     return combine_records(
         spec,
         _with_defaults(folder, snapshot),
-        [*with_test_scores(snapshot.records, folder.artifacts_path), *running],
+        [*finished, *running],
         runs=read_mlflow_runs(folder),
         latencies=read_latencies(folder),
     )

@@ -6,6 +6,7 @@ from pruning_core.config import PruningConfig, load_config
 from pruning_core.data import DataSplits, load_data
 from pruning_core.stages import ArtifactStore, evaluate_on_test
 from reports.records import TestScores, TrialRecord
+from search.artifact_address import artifact_address
 from search.plug_in_path import add_plug_in_path
 from search.spec import SearchSpec
 from search.study_folder import StudyFolder
@@ -33,4 +34,4 @@ def score_trial_on_test(record: TrialRecord, spec: SearchSpec, folder: StudyFold
     """
     add_plug_in_path(spec.plug_ins)
     config = load_config(record.config)
-    return score_on_test(config, load_data(config.dataset), ArtifactStore(folder.artifacts_path))
+    return score_on_test(config, load_data(config.dataset), ArtifactStore(artifact_address(spec, folder)))

@@ -18,7 +18,7 @@ from typing import Any
 from ray import tune
 
 from pruning_core.config import load_config
-from pruning_core.errors import ClusterError, InfeasibleBudgetsError, PrunefrontError
+from pruning_core.errors import ClusterError, InfeasibleBudgetsError, PrunefrontError, StorageError
 from search.backend import BackendSettings, PruningBackend, load_backend
 from search.disk import is_storage_failure
 from search.freed_memory import return_freed_memory
@@ -153,7 +153,7 @@ def fit_backend(item: WorkItem, config: Mapping[str, Any], settings: BackendSett
     are what the driver has.
 
     Raises:
-        ClusterError: Something of them is not, or this machine does not see the results folder.
+        ClusterError: Something of them is not, or this machine does not see the folder of artifacts.
         Exception: Whatever a library, a plug-in or the data cannot be loaded for.
     """
     if settings.seen_by_all is not None:
@@ -172,8 +172,8 @@ def _check_seen(path: Path) -> None:
     _poll(path.exists, _LONGEST_LOOK_S)
     if not path.exists():
         raise ClusterError(
-            f"every machine must see the results folder, but this one has no {path}; share storage.path between "
-            "them, at the same place"
+            f"every machine must see the folder of artifacts, but this one has no {path}; share storage.path between "
+            "them, at the same place, or set storage.artifacts to an object store"
         )
 
 
@@ -185,7 +185,14 @@ def _meet(folder: Path, num_workers: int) -> None:
 
 def _wait(stage_keys: Sequence[str], settings: BackendSettings) -> None:
     backend = load_backend(settings)
-    _poll(lambda: any(backend.has_artifact(key) for key in stage_keys), _LONGEST_WAIT_S)
+
+    def is_over() -> bool:
+        try:
+            return any(backend.has_artifact(key) for key in stage_keys)
+        except StorageError:
+            return True  # an item will meet it too, and say so
+
+    _poll(is_over, _LONGEST_WAIT_S)
 
 
 def _poll(is_over: Callable[[], bool], patience_s: float) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 from torch import nn
 
 from pruning_core.data import DataSplits
 from tests.synthetic import make_data, make_network
+
+if TYPE_CHECKING:
+    from tests.object_store import ObjectStore
 
 torch.set_num_threads(1)
 
@@ -22,6 +28,25 @@ def tiny_data() -> DataSplits:
 def tiny_network() -> nn.Module:
     """An untrained residual network for ``tiny_data``, new for each test."""
     return make_network()
+
+
+@pytest.fixture(scope="session")
+def object_store_server() -> Iterator[ObjectStore]:
+    """An S3 server and the credentials for it; started for the first test that asks."""
+    from tests.object_store import CREDENTIALS, run_object_store
+
+    with pytest.MonkeyPatch.context() as patch, run_object_store() as store:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        yield store
+
+
+@pytest.fixture
+def object_store(object_store_server: ObjectStore) -> Iterator[ObjectStore]:
+    """The S3 server, sound and with no requests counted."""
+    object_store_server.requests.clear()
+    yield object_store_server
+    object_store_server.fault = None
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

@@ -1,18 +1,13 @@
-"""Where finished stages lie: an artifact is a set of named tensors and a set of facts.
+"""Finished stages by key: an artifact is a set of named tensors and a set of facts.
 
-The store can ``get`` and ``put``. A put writes beside the target and renames, so that a reader sees a whole
-artifact or none, and two writers of the same key do no harm: the first one wins. What a killed writer left beside
-its target is swept when a later search starts.
+Where they lie is the business of a place (`pruning_core.artifact_places`), a folder or a bucket. A reader sees a whole
+artifact or none, and two writers of the same key do no harm.
 """
 
 from __future__ import annotations
 
-import errno
 import json
-import shutil
-import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,12 +16,8 @@ import safetensors
 import safetensors.torch
 from torch import Tensor, nn
 
+from pruning_core.artifact_places import open_place
 from pruning_core.errors import StorageError
-from pruning_core.kept_artifacts import FACTS_FILE, LAYOUT, artifact_folder
-
-TENSORS_FILE = "tensors.safetensors"
-_PARTIAL = ".partial-"
-_ABANDONED_AFTER_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,18 +29,32 @@ class Artifact:
 
 
 class ArtifactStore:
-    """Artifacts in a folder, by key.
+    """Artifacts by key.
 
     Args:
-        root: Created on the first ``put``; may be shared by several studies and machines.
+        address: A folder, created on the first ``put``, or the URI of a bucket (``s3://BUCKET/PREFIX``); may be shared
+            by several studies and machines.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = Path(root)
+    def __init__(self, address: Path | str) -> None:
+        self._place = open_place(address)
+
+    @property
+    def address(self) -> str:
+        """Where the artifacts lie, as a user calls it."""
+        return self._place.address
+
+    def check(self) -> None:
+        """Find out, before anything is computed, whether artifacts can be kept.
+
+        Raises:
+            StorageError: The object store does not answer, has no such bucket, or refuses; folders are not tried.
+        """
+        self._place.check()
 
     def has(self, key: str) -> bool:
         """Tell whether the artifact of a key is complete."""
-        return self._folder(key).is_dir()
+        return self._place.has(key)
 
     def get(self, key: str) -> Artifact | None:
         """Read an artifact; tensors come back on the CPU. None if there is none.
@@ -57,61 +62,41 @@ class ArtifactStore:
         Raises:
             StorageError: The artifact is there but cannot be read.
         """
-        folder = self._folder(key)
-        if not folder.is_dir():
+        kept = self._place.read(key)
+        if kept is None:
             return None
         try:
-            return Artifact(
-                tensors=safetensors.torch.load_file(folder / TENSORS_FILE),
-                facts=json.loads((folder / FACTS_FILE).read_text(encoding="utf-8")),
-            )
+            return Artifact(tensors=_load(kept.tensors), facts=kept.facts)
         except (OSError, ValueError, safetensors.SafetensorError) as error:
-            raise StorageError(
-                f"artifact {folder} must hold {TENSORS_FILE} and {FACTS_FILE}, but cannot be read ({error}); "
-                "delete that folder, and the stage runs again"
-            ) from error
+            raise StorageError(self._place.damaged(key, error)) from error
+
+    def facts(self, key: str) -> Mapping[str, Any] | None:
+        """Read an artifact's facts and leave its tensors where they are. None if there is none.
+
+        Raises:
+            StorageError: The artifact is there but its facts cannot be read.
+        """
+        return self._place.read_facts(key)
 
     def put(self, key: str, artifact: Artifact) -> None:
         """Store an artifact; nothing happens if the key has one already.
 
         Raises:
-            StorageError: The disk is full or the folder cannot be written; nothing is left half-written.
+            StorageError: The place is full or cannot be written; nothing is left half-written.
         """
-        target = self._folder(key)
-        if target.is_dir():
+        if self._place.has(key):
             return
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=target.parent))
-        except OSError as error:
-            raise StorageError(_cannot_write(self.root, error)) from error
-        try:
-            _write(partial, artifact)
-            partial.rename(target)
-        except OSError as error:
-            if not target.is_dir():  # otherwise another writer was first
-                raise StorageError(_cannot_write(self.root, error)) from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        facts = json.dumps(artifact.facts, allow_nan=False)
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in artifact.tensors.items()}
+        self._place.write(key, safetensors.torch.save(tensors), facts)
 
     def sweep(self) -> int:
-        """Remove what processes that were killed while they wrote have left; returns how many folders.
+        """Remove what processes that were killed while they wrote have left; returns how much there was."""
+        return self._place.sweep()
 
-        A folder counts as left behind a day after it was last written to. Whether its process lives cannot be known:
-        other machines and containers may write to the same store.
-        """
-        partial = self.abandoned()
-        for path in partial:
-            shutil.rmtree(path, ignore_errors=True)
-        return len(partial)
-
-    def abandoned(self) -> list[Path]:
-        """Return the folders that `sweep` would remove."""
-        oldest = time.time() - _ABANDONED_AFTER_S
-        return [path for path in self.root.glob(f"{LAYOUT}/*/{_PARTIAL}*") if _last_written(path) < oldest]
-
-    def _folder(self, key: str) -> Path:
-        return artifact_folder(self.root, key)
+    def abandoned(self) -> Sequence[str]:
+        """Return what `sweep` would remove."""
+        return self._place.abandoned()
 
 
 def network_tensors(network: nn.Module) -> dict[str, Tensor]:
@@ -120,22 +105,7 @@ def network_tensors(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
 
 
-def _write(folder: Path, artifact: Artifact) -> None:
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in artifact.tensors.items()}
-    (folder / TENSORS_FILE).write_bytes(safetensors.torch.save(tensors))
-    (folder / FACTS_FILE).write_text(json.dumps(artifact.facts, allow_nan=False), encoding="utf-8")
-    folder.chmod(0o755)
-
-
-def _last_written(folder: Path) -> float:
-    """Return when a folder or a file in it was last written to; now, if it has just gone."""
-    try:
-        return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
-    except OSError:
-        return time.time()
-
-
-def _cannot_write(root: Path, error: OSError) -> str:
-    if error.errno == errno.ENOSPC:
-        return f"the disk that holds {root} must have room for the results, but is full; free some and resume"
-    return f"the results folder {root} must be writable, but is not: {error.strerror}"
+def _load(tensors: Path | bytes) -> dict[str, Tensor]:
+    if isinstance(tensors, bytes):
+        return safetensors.torch.load(tensors)
+    return safetensors.torch.load_file(tensors)

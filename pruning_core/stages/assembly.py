@@ -41,15 +41,14 @@ class StageOutcome:
 
 def assemble_result(plan: RunPlan, outcomes: Mapping[str, StageOutcome], store: ArtifactStore) -> RunResult:
     """Read the artifacts of a run into one result; its last outcome is of the whole fine-tuning, or of a rung of it."""
-    dense, final = store.get(plan.key_of("dense")), store.get(outcomes["fine_tune"].key)
+    dense, facts = store.facts(plan.key_of("dense")), store.facts(outcomes["fine_tune"].key)
     assert dense is not None
-    assert final is not None
-    selector = store.get(plan.key_of("selector")) if "selector" in outcomes else None
-    facts = final.facts
+    assert facts is not None
+    selector = store.facts(plan.key_of("selector")) if "selector" in outcomes else None
     return RunResult(
         trial_key=plan.trial_key,
         num_images=facts["num_images"],
-        num_correct_dense=dense.facts["num_correct"],
+        num_correct_dense=dense["num_correct"],
         num_correct_after_removal=facts["num_correct_after_removal"],
         num_correct_fine_tuned=facts["num_correct"],
         macs=facts["macs"],
@@ -60,8 +59,8 @@ def assemble_result(plan: RunPlan, outcomes: Mapping[str, StageOutcome], store: 
         kept={name: (kept, dense_count) for name, (kept, dense_count) in facts["widths"].items()},
         explanation_distance=facts.get("explanation_distance"),
         explanation_similarity=facts.get("explanation_similarity"),
-        selector_agreement=selector.facts["agreement"] if selector is not None else None,
-        mask_area=selector.facts["mean_area"] if selector is not None else None,
+        selector_agreement=selector["agreement"] if selector is not None else None,
+        mask_area=selector["mean_area"] if selector is not None else None,
         stage_seconds={name: outcome.seconds for name, outcome in outcomes.items()},
         cached_stages=tuple(name for name, outcome in outcomes.items() if outcome.was_cached),
         artifact_keys={name: outcome.key for name, outcome in outcomes.items()},

@@ -37,7 +37,7 @@ class StageContext:
         found = self.store.get(self.plan.key_of(stage))
         if found is None:
             raise StorageError(
-                f"stage {stage!r} must be finished first, but {self.store.root} has no artifact "
+                f"stage {stage!r} must be finished first, but {self.store.address} has no artifact "
                 f"{self.plan.key_of(stage)}"
             )
         return found

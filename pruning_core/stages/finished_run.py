@@ -67,9 +67,9 @@ def evaluate_on_test(
 
 def _kept_score(stage: str, context: StageContext, load: Callable[[], nn.Module]) -> Evaluation:
     key = score_key(context.plan.key_of(stage))
-    found = context.store.get(key)
-    if found is not None:
-        return Evaluation(**found.facts)
+    facts = context.store.facts(key)
+    if facts is not None:
+        return Evaluation(**facts)
     data = context.data
     score = evaluate(load(), data.test, data.normalisation, device=context.device)
     facts = {"num_images": score.num_images, "num_correct": score.num_correct, "loss": score.loss}

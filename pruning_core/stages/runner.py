@@ -162,13 +162,13 @@ def _run(name: str, context: StageContext, epochs: int | None = None) -> StageOu
     if not was_cached:
         _build(name, key, build, context)
         processes.wait()
-    found = context.store.get(key)
-    if found is None:
+    facts = context.store.facts(key)
+    if facts is None:
         raise StorageError(
-            f"the results folder {context.store.root} must be one that all processes see, but process "
+            f"the results folder {context.store.address} must be one that all processes see, but process "
             f"{processes.rank} does not find artifact {key} there"
         )
-    return StageOutcome.of(key, found.facts, was_cached=was_cached)
+    return StageOutcome.of(key, facts, was_cached=was_cached)
 
 
 def _build(name: str, key: str, build: Callable[[StageContext], Artifact], context: StageContext) -> None:

@@ -32,6 +32,7 @@ from reports.formats import amount, counted, percent
 from reports.fronts import scores_of
 from reports.latency_records import latest_of
 from reports.records import TestScores, TrialRecord
+from search.artifact_address import artifact_address
 from search.export_card import equality_text, write_card
 from search.export_checks import check_accuracy, check_cost, check_key, find_trial
 from search.export_extras import ExportExtras, add_extras, parse_size
@@ -109,13 +110,14 @@ def export_trial(study: str, storage: Path, request: ExportRequest) -> None:
     """
     formats, target_bytes = request.exporters, request.target_bytes
     folder = open_study(study, storage)
-    add_plug_in_path(load_spec(folder.spec_path).plug_ins)
+    spec = load_spec(folder.spec_path)
+    add_plug_in_path(spec.plug_ins)
     records = read_study(folder)
     record = find_trial(records, read_trial_number(request.trial, folder))
     target = request.out or folder.exports_path / f"trial-{record.number:04d}"
     overwrite = request.overwrite or request.out is None
     check_target(target, overwrite=overwrite)
-    subject = _load(record, ArtifactStore(folder.artifacts_path))
+    subject = _load(record, ArtifactStore(artifact_address(spec, folder)))
     network, folded = subject.network, dict[str, str]()
     examples = _example_images(subject.data)
     if request.fold_batch_norm:

@@ -33,6 +33,7 @@ from reports.fronts import find_front, scores_of
 from reports.latency_findings import slower_networks
 from reports.latency_records import LatencyMeasurement, MeasuredNetwork, PassTimes
 from reports.records import StudyRecords, TrialRecord
+from search.artifact_address import artifact_address
 from search.commands.export import read_trial_number
 from search.export_checks import check_cost, check_key, find_trial
 from search.next_steps import command, open_study
@@ -125,7 +126,7 @@ def measure_trials(
     Raises:
         PrunefrontError: A network cannot be loaded or exported.
     """
-    contestants = _load(records, ArtifactStore(folder.artifacts_path))
+    contestants = _load(records, ArtifactStore(artifact_address(load_spec(folder.spec_path), folder)))
     measurement = _measure(contestants, runtimes, settings)
     add_latencies(folder, measurement)
     return measurement

@@ -22,6 +22,7 @@ from reports.formats import amount, percent, slim_accuracy
 from reports.fronts import find_front, scores_of
 from reports.records import TrialRecord
 from reports.roles import network_roles
+from search.artifact_address import artifact_address
 from search.export_checks import check_cost, find_trial
 from search.next_steps import command, open_study
 from search.pick_book import read_picks
@@ -47,7 +48,8 @@ def register_study(study: str, storage: Path) -> None:
         ValueError: The study has no network yet.
     """
     folder = open_study(study, storage)
-    add_plug_in_path(load_spec(folder.spec_path).plug_ins)
+    spec = load_spec(folder.spec_path)
+    add_plug_in_path(spec.plug_ins)
     roles = _roles(folder)
     quieten_mlflow()
     from search.registry import Registry
@@ -55,7 +57,7 @@ def register_study(study: str, storage: Path) -> None:
 
     projection = project_study(folder)
     registry = Registry(projection, study, read_attributes(folder)["id"])
-    networks = _Networks(ArtifactStore(folder.artifacts_path))
+    networks = _Networks(ArtifactStore(artifact_address(spec, folder)))
     versions, rows = {}, []
     for alias, record in roles.items():
         version = registry.add(record, partial(networks.save_slim, record))

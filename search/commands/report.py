@@ -14,6 +14,7 @@ from rich.console import Console
 from reports.gallery import ExplanationGallery
 from reports.page import ReportFiles, write_report
 from reports.records import StudyRecords
+from search.artifact_address import artifact_address
 from search.disk import storage_errors
 from search.gallery_plan import GalleryPlan, plan_gallery
 from search.hyperparameter_importances import hyperparameter_importances
@@ -109,7 +110,7 @@ def _draw(plan: GalleryPlan, folder: StudyFolder, spec: SearchSpec) -> Explanati
     with Console(stderr=True).status("explaining networks") as status:
         return draw_gallery(
             plan,
-            folder.artifacts_path,
+            artifact_address(spec, folder),
             seconds=GALLERY_SECONDS,
             progress=lambda done, total: status.update(f"explaining networks: {done} of {total}"),
         )

@@ -26,7 +26,7 @@ def show_status(study: str, storage: Path, *, as_json: bool) -> None:
     folder = open_study(study, storage)
     spec = load_spec(folder.spec_path)
     status = StudyStatus(
-        front=find_front(read_study(folder)),
+        front=find_front(read_study(folder, with_tests=False)),
         num_wanted=count_wanted(spec),
         is_running=is_driven(folder),
         resume_command=command(folder, "resume"),

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
+from pruning_core.artifact_places import open_place
 from pruning_core.config import load_config
-from pruning_core.kept_artifacts import FACTS_FILE, artifact_folder
-from pruning_core.stages.artifact_store import TENSORS_FILE, ArtifactStore
 from reports.records import TrialRecord, TrialStatus
+from search.artifact_address import artifact_address
 from search.backend import STAGES_BACKEND, backend_settings, load_backend, run_with_stages
 from search.doctor.findings import Finding, Patient, numbers
 from search.driver_presence import process_lives
@@ -31,23 +27,24 @@ _PARTIAL_FILE = re.compile(r"\..+\.(\d+)")
 
 def check_artifacts(patient: Patient) -> Iterator[Finding]:
     """Every finished stage of a complete trial is in the store, whole."""
-    root = patient.folder.artifacts_path
+    place = open_place(artifact_address(patient.spec, patient.folder))
     users: dict[str, list[TrialRecord]] = defaultdict(list)
     for record in patient.finished:
         if record.status is TrialStatus.COMPLETE:
             for key in record.artifact_keys.values():
                 users[key].append(record)
     gone: dict[int, TrialRecord] = {}
+    present = place.among(users)
+    spoilt = place.unreadable(present)
     for key, records in users.items():
-        spoilt = _why_unreadable(artifact_folder(root, key))
-        if spoilt is None:
+        if key in present and key not in spoilt:
             continue
         gone |= {record.number: record for record in records}
-        if artifact_folder(root, key).is_dir():
+        if key in spoilt:
             yield Finding(
-                problem=f"artifact {key} cannot be read ({spoilt})",
+                problem=f"artifact {key} cannot be read ({spoilt[key]})",
                 remedy="takes it out of the store",
-                mend=partial(shutil.rmtree, artifact_folder(root, key)),
+                mend=partial(place.remove, key),
             )
     if gone:
         yield Finding(
@@ -85,25 +82,14 @@ def check_leftovers(patient: Patient) -> Iterator[Finding]:
             remedy="deletes them",
             mend=partial(_delete, left),
         )
-    store = ArtifactStore(patient.folder.artifacts_path)
-    abandoned = store.abandoned()
+    place = open_place(artifact_address(patient.spec, patient.folder))
+    abandoned = place.abandoned()
     if abandoned:
         yield Finding(
             problem=f"{len(abandoned)} half-written artifacts that nobody has touched for a day",
             remedy="deletes them",
-            mend=store.sweep,
+            mend=place.sweep,
         )
-
-
-def _why_unreadable(folder: Path) -> str | None:
-    """Return why an artifact cannot be read, without torch; None if it can."""
-    try:
-        json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
-        with safe_open(folder / TENSORS_FILE, framework="numpy") as tensors:
-            tensors.keys()
-    except (OSError, ValueError, SafetensorError) as error:
-        return str(error)
-    return None
 
 
 def _run_again(patient: Patient, records: Sequence[TrialRecord]) -> None:

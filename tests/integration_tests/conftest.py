@@ -13,7 +13,7 @@ from search.study_folder import StudyFolder
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-_OTHERS_WARNINGS = (
+OTHERS_WARNINGS = (
     "ignore::DeprecationWarning",  # MLflow's own use of sqlalchemy and pydantic, torch.export's of torch
     "ignore::FutureWarning",
     "ignore::UserWarning",  # MLflow's of its own type hints
@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "real_study" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("real_study"))
-            for warning in _OTHERS_WARNINGS:
+            for warning in OTHERS_WARNINGS:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 
 

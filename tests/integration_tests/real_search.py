@@ -10,11 +10,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from search.artifact_address import artifact_address
 from search.backend import BackendSettings, load_backend
 from search.commands.launch import launch_study
 from search.driver import STAGES_BACKEND, SearchOutcome
 from search.mlflow_store import create_database
-from search.session import FINISHED, SearchSession
+from search.session import FINISHED, INTERRUPTED, SearchSession
 from search.spec import SearchSpec, dump_spec
 from search.study_folder import StudyFolder
 from search.study_records import read_study
@@ -62,13 +63,15 @@ def run_without_ray(
     resume: bool,
     console: Console,
     prepare: Callable[[], object] = lambda: None,
+    num_items: int | None = None,
 ) -> SearchOutcome:
-    """Run every item of a search where the driver is, one after another."""
-    assert not resume
+    """Run every item of a search where the driver is, one after another; after ``num_items`` Ctrl-C is typed."""
     prepare()
-    settings = BackendSettings(factory=STAGES_BACKEND, artifacts=str(folder.artifacts_path))
+    settings = BackendSettings(factory=STAGES_BACKEND, artifacts=artifact_address(spec, folder))
     backend = load_backend(settings)
-    folder.create(dump_spec(spec))
+    backend.sweep()
+    if not resume:
+        folder.create(dump_spec(spec))
     session = SearchSession(
         spec=spec,
         folder=folder,
@@ -78,7 +81,12 @@ def run_without_ray(
         console=console,
     )
     session.begin(time.time())
+    num_done = 0
     while (item := session.proposer.next_item()) is not None:
+        if num_done == num_items:
+            session.close(INTERRUPTED)
+            raise KeyboardInterrupt
+        num_done += 1
         outcome = execute_item(item, session.proposer.config_of(item), settings)
         session.proposer.finish_item(item, outcome)
     timing, num_untracked = session.close(FINISHED)

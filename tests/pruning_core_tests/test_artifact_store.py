@@ -1,4 +1,7 @@
-"""The artifact store: whole artifacts or none, and errors that say what to do."""
+"""Artifacts in folders: what is left on disk, and errors that say what to do.
+
+What holds of folders and buckets alike is in tests/contracts/test_artifact_stores_contract.py.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import torch
 from torch import nn
 
 from pruning_core.errors import StorageError
+from pruning_core.kept_artifacts import artifact_folder
 from pruning_core.stages.artifact_store import Artifact, ArtifactStore, network_tensors
 
 KEY = "0123456789abcdef01234567"
@@ -21,18 +25,6 @@ def artifact(value: float = 1.0) -> Artifact:
     return Artifact(tensors={"weight": torch.full((2, 3), value)}, facts={"kept": [1, 2], "name": "ä"})
 
 
-def test_what_was_put_comes_back(tmp_path: Path) -> None:
-    store = ArtifactStore(tmp_path / "new" / "store")
-    assert not store.has(KEY)
-    assert store.get(KEY) is None
-    store.put(KEY, artifact())
-    found = store.get(KEY)
-    assert store.has(KEY)
-    assert found is not None
-    assert torch.equal(found.tensors["weight"], torch.ones(2, 3))
-    assert found.facts == {"kept": [1, 2], "name": "ä"}
-
-
 def test_the_first_of_two_writers_wins_and_nothing_else_is_left(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     store.put(KEY, artifact(1.0))
@@ -40,7 +32,7 @@ def test_the_first_of_two_writers_wins_and_nothing_else_is_left(tmp_path: Path) 
     found = store.get(KEY)
     assert found is not None
     assert found.tensors["weight"].max() == 1.0
-    assert [path.name for path in store._folder(KEY).parent.iterdir()] == [KEY]
+    assert [path.name for path in artifact_folder(tmp_path, KEY).parent.iterdir()] == [KEY]
 
 
 def test_a_writer_that_is_overtaken_keeps_the_others_artifact(
@@ -58,7 +50,7 @@ def test_a_writer_that_is_overtaken_keeps_the_others_artifact(
     found = store.get(KEY)
     assert found is not None
     assert found.tensors["weight"].max() == 2.0
-    assert [path.name for path in store._folder(KEY).parent.iterdir()] == [KEY]
+    assert [path.name for path in artifact_folder(tmp_path, KEY).parent.iterdir()] == [KEY]
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +63,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(StorageError, match="must have room for the results, but is full"):
         store.put(KEY, artifact())
     assert not store.has(KEY)
-    assert list(store._folder(KEY).parent.iterdir()) == []
+    assert list(artifact_folder(tmp_path, KEY).parent.iterdir()) == []
 
 
 def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
@@ -83,7 +75,7 @@ def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_artifact_is_named_with_what_to_do(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     store.put(KEY, artifact())
-    (store._folder(KEY) / "tensors.safetensors").write_bytes(b"torn")
+    (artifact_folder(tmp_path, KEY) / "tensors.safetensors").write_bytes(b"torn")
     with pytest.raises(StorageError, match="delete that folder, and the stage runs again"):
         store.get(KEY)
 
@@ -102,9 +94,9 @@ def test_a_networks_tensors_are_copies() -> None:
     assert set(tensors) == set(network.state_dict())
 
 
-def partial_folder(store: ArtifactStore, name: str, *, age_h: float) -> Path:
+def partial_folder(tmp_path: Path, name: str, *, age_h: float) -> Path:
     """Make what a killed writer leaves."""
-    folder = store._folder(KEY).parent / name
+    folder = artifact_folder(tmp_path, KEY).parent / name
     folder.mkdir(parents=True)
     file = folder / "tensors.safetensors"
     file.write_bytes(b"torn")
@@ -117,8 +109,8 @@ def partial_folder(store: ArtifactStore, name: str, *, age_h: float) -> Path:
 def test_a_sweep_removes_what_killed_writers_left_and_nothing_else(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     store.put(KEY, artifact())
-    os.utime(store._folder(KEY), (0, 0))
-    old, young = (partial_folder(store, f".partial-{age}", age_h=age) for age in (25, 23))
+    os.utime(artifact_folder(tmp_path, KEY), (0, 0))
+    old, young = (partial_folder(tmp_path, f".partial-{age}", age_h=age) for age in (25, 23))
     assert store.sweep() == 1
     assert (old.exists(), young.exists()) == (False, True)
     assert store.get(KEY) is not None
@@ -126,7 +118,7 @@ def test_a_sweep_removes_what_killed_writers_left_and_nothing_else(tmp_path: Pat
 
 def test_a_writer_that_takes_days_keeps_its_folder(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
-    folder = partial_folder(store, ".partial-slow", age_h=50)
+    folder = partial_folder(tmp_path, ".partial-slow", age_h=50)
     os.utime(folder / "tensors.safetensors")
     assert store.sweep() == 0
     assert folder.exists()

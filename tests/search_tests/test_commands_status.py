@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -19,7 +20,10 @@ from search.driver_presence import is_driven
 from search.study_folder import StudyFolder
 from search.study_status import StudyStatus, status_lines
 from tests.reports_tests.synthetic import make_record, make_study, staircase, stopped_at, study_of
-from tests.search_tests.stored_studies import store_study
+from tests.search_tests.stored_studies import SPEC, store_study
+
+if TYPE_CHECKING:
+    from tests.object_store import ObjectStore
 
 runner = CliRunner()
 
@@ -84,6 +88,21 @@ def test_status_reads_a_journal_whose_last_line_is_torn(mixed: StudyFolder) -> N
     with mixed.journal_path.open("ab") as journal:
         journal.write(b'{"op_code": 5, "trial')
     assert json.loads(status(mixed, "--json").stdout)["trials_counted"] == 4
+
+
+def test_status_needs_no_object_store_and_a_pick_says_what_is_wrong_with_it(
+    tmp_path: Path, object_store: ObjectStore
+) -> None:
+    record = make_record(0).model_copy(update={"artifact_keys": {"dense": "d" * 24, "fine_tune": "f" * 24}})
+    text = SPEC + f"storage: {{artifacts: '{object_store.new_address()}'}}\n"
+    folder = store_study(tmp_path, [record], text=text)
+    object_store.fault = lambda _: "403 Forbidden"
+    assert status(folder).exit_code == 0
+    assert object_store.requests == []
+    refused = runner.invoke(app, ["pick", folder.study, "--knee", "--storage", str(folder.root)])
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("error: the artifact store s3://results/")
+    assert "may list, read, write and delete there" in refused.stderr
 
 
 def test_status_writes_nothing(mixed: StudyFolder) -> None:

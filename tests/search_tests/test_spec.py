@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pruning_core.errors import InvalidSettingsError
+from pruning_core.stage_keys import plan_run
 from reports.objectives import Direction
 from search.spec import SearchSpec, dump_spec, load_spec
 
@@ -76,6 +77,13 @@ def test_a_dumped_spec_writes_every_default_out(tmp_path: Path) -> None:
         assert key in text
 
 
+def test_where_artifacts_lie_is_in_no_key(tmp_path: Path) -> None:
+    near = load(tmp_path, SPEC)
+    far = load(tmp_path, SPEC + "storage: {artifacts: 's3://bucket/prefix'}\n")
+    plans = [plan_run(spec.make_config({"budgets.macs": 0.4}), "data") for spec in (near, far)]
+    assert plans[0] == plans[1]
+
+
 # ---- overrides
 
 
@@ -88,6 +96,10 @@ def test_a_dumped_spec_writes_every_default_out(tmp_path: Path) -> None:
             lambda spec: spec.run.fine_tuning.distillation.weight == 0.25,
         ),
         ("storage.path=elsewhere", lambda spec: spec.storage.path == "elsewhere"),
+        (
+            "storage.artifacts=s3://bucket/a?region=x&scheme=http",
+            lambda spec: spec.storage.artifacts == "s3://bucket/a?region=x&scheme=http",
+        ),
         ("study=other", lambda spec: spec.study == "other"),
         (
             "search.budgets.macs={low: .3, high: .6}",
@@ -208,6 +220,15 @@ def test_a_wrong_override_is_blamed_on_the_command_line(tmp_path: Path, override
             "'halving.rule': compares trials after equal parts of equal trainings, so search.fine_tuning.epochs must",
         ),
         (SPEC + "storage: {optuna: 'postgresql://db'}\n", "'storage.optuna': .*not built yet"),
+        (
+            SPEC + "storage: {artifacts: shared}\n",
+            "'storage.artifacts': must be the absolute path of a shared folder, file:///PATH, s3://BUCKET/PREFIX",
+        ),
+        (
+            SPEC + "storage: {artifacts: 's3://me:secret@b/p'}\n",
+            "'storage.artifacts': must hold no credentials",
+        ),
+        (SPEC + "storage: {artifacts: 'ftp://host/p'}\n", "but got the scheme 'ftp'"),
         (SPEC + "storage: {mlflow: mlruns}\n", "'storage.mlflow': must be the address of an MLflow server"),
         (
             SPEC + "objectives: {accuracy: maximize, latency_ms: minimize}\n",

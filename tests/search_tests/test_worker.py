@@ -6,13 +6,15 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from search import worker
-from search.backend import BackendSettings, load_backend, settings_elsewhere
+from search.backend import STAGES_BACKEND, BackendSettings, load_backend, settings_elsewhere
 from search.outcomes import ItemOutcome, OutcomeStatus
 from search.shipped_code import stage_plug_ins
+from search.study_folder import StudyFolder
 from search.work_items import ItemKind, WorkItem
 from search.worker import _meet, _wait, execute_item, pack_item, unpack_outcome
 from spaces import to_plain
@@ -25,6 +27,9 @@ from tests.search_tests.synthetic_backend import (
     times_run,
 )
 from tests.search_tests.synthetic_search import make_folder, make_spec
+
+if TYPE_CHECKING:
+    from tests.object_store import ObjectStore
 
 STAGES = ("dense", "predictor", "selector")
 
@@ -116,14 +121,27 @@ def test_a_machine_must_see_the_results_folder(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(worker, "_LONGEST_LOOK_S", 0.2)
     folder = make_folder(tmp_path, make_spec())
     here = BackendSettings(factory=FACTORY, artifacts=str(tmp_path), plug_ins=str(tmp_path))
-    settings = settings_elsewhere(here, folder)
+    settings = settings_elsewhere(here, make_spec(), folder)
     assert settings.seen_by_all == str(folder.spec_path)
     item = WorkItem(kind=ItemKind.TRIAL, name="trial", key="k", number=0)
     folder.spec_path.unlink(missing_ok=True)
     outcome = execute_item(item, to_plain(make_spec().run), settings)
     assert outcome.status is OutcomeStatus.UNFIT_MACHINE
     assert outcome.reason is not None
-    assert outcome.reason.startswith("every machine must see the results folder, but this one has no ")
+    assert outcome.reason.startswith("every machine must see the folder of artifacts, but this one has no ")
+
+
+@pytest.mark.parametrize("artifacts", ["s3://bucket/prefix", "/shared"])
+def test_what_all_machines_must_see_lies_with_the_artifacts(tmp_path: Path, artifacts: str) -> None:
+    address = artifacts if "://" in artifacts else f"{tmp_path}{artifacts}"
+    spec = make_spec(storage={"artifacts": address})
+    here = BackendSettings(factory=FACTORY, artifacts=address)
+    seen = settings_elsewhere(here, spec, StudyFolder(tmp_path, spec.study)).seen_by_all
+    if "://" in artifacts:
+        assert seen is None
+    else:
+        assert seen == f"{address}/.shared-by-demo"
+        assert Path(seen).is_file()
 
 
 def test_plug_ins_that_were_shipped_are_imported_from_where_they_came_to(
@@ -136,7 +154,9 @@ def test_plug_ins_that_were_shipped_are_imported_from_where_they_came_to(
     here = BackendSettings(
         factory="shipped_backend:create", artifacts=str(tmp_path), plug_ins=str(tmp_path / "home")
     )
-    settings = replace(settings_elsewhere(here, make_folder(tmp_path, make_spec())), seen_by_all=None)
+    settings = replace(
+        settings_elsewhere(here, make_spec(), make_folder(tmp_path, make_spec())), seen_by_all=None
+    )
     with pytest.raises(ModuleNotFoundError, match="did not come to this machine"):
         load_backend(settings)
     copy = stage_plug_ins(tmp_path / "home", tmp_path / "elsewhere")
@@ -187,3 +207,18 @@ def test_a_wait_ends_with_the_first_stage_that_is_finished(tmp_path: Path) -> No
     _wait(["a", "b"], settings)
     assert 0.3 <= time.monotonic() - started < 5
     late.join()
+
+
+def test_a_bucket_that_is_gone_ends_the_search_and_not_the_worker(object_store: ObjectStore) -> None:
+    address = object_store.address("artifacts", bucket="gone")
+    settings = BackendSettings(factory=STAGES_BACKEND, artifacts=address)
+    config = make_spec().make_config({"budgets.macs": 0.5})
+    (dense, *_) = load_backend(settings).plan(config).stages
+    item = WorkItem(kind=ItemKind.STAGE, name="dense", key=dense.key, number=0)
+    outcome = execute_item(item, to_plain(config), settings)
+    assert outcome.status is OutcomeStatus.NO_STORAGE
+    assert outcome.reason is not None
+    assert outcome.reason.endswith(
+        "must have its bucket, but there is no 'gone'; make the bucket, or correct storage.artifacts"
+    )
+    _wait(["d" * 24], settings)  # raises nothing: an item will say it
