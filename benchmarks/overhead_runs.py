@@ -1,0 +1,205 @@
+"""The measurements of `benchmarks.overhead`, each in a process of its own; the last line of stdout is JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage
+from ray import tune
+from rich.console import Console
+
+from benchmarks.no_op_backend import FACTORY, NoOpBackend
+from pruning_core.config import load_config
+from search.driver import run_search
+from search.outcomes import ItemOutcome, OutcomeStatus
+from search.per_trial_sampler import PerTrialSampler
+from search.proposer import Proposer
+from search.ray_session import local_ray, worker_environment
+from search.spec import SearchSpec
+from search.study import open_search_study
+from search.study_folder import StudyFolder
+from search.study_records import read_study
+from search.timeline import Timeline
+
+_LAST = 100
+"""Over so many trials the driver's time is averaged."""
+
+
+def make_spec(root: Path, sampler: str, num_trials: int, slots: int) -> SearchSpec:
+    """Return a search of two budgets, two more ranges and a choice."""
+    share = {"low": 0.06, "high": 0.6, "log": True}
+    return SearchSpec.model_validate(
+        {
+            "study": "overhead",
+            "search": {
+                "budgets.macs": share,
+                "budgets.params": share,
+                "loss_weights.steering": {"low": 0.01, "high": 10, "log": True},
+                "gates.learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
+                "saliency.num_basis": {"choices": [1, 2, 4]},
+            },
+            "sampler": {"name": sampler},
+            "limits": {"trials": num_trials},
+            "resources": {"slots": slots},
+            "storage": {"path": str(root)},
+        }
+    )
+
+
+def through_us(root: Path, num_trials: int, slots: int) -> dict[str, Any]:
+    """Run a whole search over Ray."""
+    spec = make_spec(root, "random", num_trials, slots)
+    folder = StudyFolder(root, spec.study)
+    with Path("/dev/null").open("w", encoding="utf-8") as nowhere:
+        run_search(spec, folder, resume=False, console=Console(file=nowhere), backend=FACTORY)
+    return _rate([record.finished_at for record in read_study(folder).records])
+
+
+def _rate(ends: Sequence[float | None]) -> dict[str, Any]:
+    known = sorted(end for end in ends if end is not None)
+    assert len(known) == len(ends)
+    return {"trials_per_second": (len(known) - 1) / (known[-1] - known[0])}
+
+
+def _report(config: dict[str, float]) -> None:
+    tune.report({"score": sum(config.values()), "ended_at": time.time()})
+
+
+def through_ray(root: Path, num_trials: int, slots: int) -> dict[str, Any]:
+    """Run as many trials with what Ray Tune brings."""
+    with local_ray(num_cpus=slots, use_gpus=False, environment=worker_environment(1)):
+        tuner = tune.Tuner(
+            tune.with_resources(_report, {"cpu": 1}),
+            param_space={name: tune.uniform(0, 1) for name in "abcde"},
+            tune_config=tune.TuneConfig(
+                num_samples=num_trials, reuse_actors=True, max_concurrent_trials=slots
+            ),
+            run_config=tune.RunConfig(storage_path=str(root), verbose=0),
+        )
+        results: Any = tuner.fit()
+        return _rate([result.metrics["ended_at"] for result in results])
+
+
+class Stopwatch:
+    """Adds up CPU seconds by name; time inside a part that is measured itself counts for that part alone."""
+
+    def __init__(self) -> None:
+        self.seconds = {"sampler": 0.0, "storage": 0.0}
+        self._inside: list[str] = []
+        self._since = 0.0
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count what happens in the context for a part."""
+        self._switch()
+        self._inside.append(name)
+        try:
+            yield
+        finally:
+            self._switch()
+            self._inside.pop()
+
+    def timed(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        """Return the function, measured."""
+
+        @wraps(function)
+        def measured(*args: Any, **kwargs: Any) -> Any:
+            with self.part(name):
+                return function(*args, **kwargs)
+
+        return measured
+
+    def _switch(self) -> None:
+        now = time.process_time()
+        if self._inside:
+            self.seconds[self._inside[-1]] += now - self._since
+        self._since = now
+
+
+def driver_time(root: Path, sampler: str, lengths: Sequence[int]) -> dict[str, Any]:
+    """Run a search whose trials end at once in this process, and measure it at some lengths."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    spec = make_spec(root, sampler, max(lengths), 2)
+    folder = StudyFolder(root, spec.study)
+    folder.create("")
+    watch = Stopwatch()
+    for name in ("sample_relative", "sample_independent", "before_trial", "after_trial"):
+        setattr(PerTrialSampler, name, watch.timed(getattr(PerTrialSampler, name), "sampler"))
+    for name in BaseStorage.__dict__:
+        if not name.startswith("_"):
+            setattr(JournalStorage, name, watch.timed(getattr(JournalStorage, name), "storage"))
+    study = open_search_study(folder, spec)
+    backend = NoOpBackend()
+    proposer = Proposer(
+        spec=spec,
+        study=study,
+        backend=backend,
+        timeline=Timeline(folder.timeline_path),
+        listener=_Silent(),
+        slots=2,
+    )
+    proposer.begin([], [])
+    rows: list[dict[str, Any]] = []
+    before = time.process_time(), dict(watch.seconds)
+    for number in range(1, max(lengths) + 1):
+        _run_one(proposer, backend)
+        if number + min(_LAST, number) in lengths or number in [one - _LAST for one in lengths]:
+            before = time.process_time(), dict(watch.seconds)
+        if number in lengths:
+            span = min(_LAST, number)
+            parts = {name: 1e3 * (watch.seconds[name] - before[1][name]) / span for name in watch.seconds}
+            whole = 1e3 * (time.process_time() - before[0]) / span
+            rows.append(
+                {
+                    "sampler": f"{sampler} ({study.sampler.name})" if sampler == "auto" else sampler,
+                    "trials": number,
+                    "sampler_ms": parts["sampler"],
+                    "storage_ms": parts["storage"],
+                    "own_ms": whole - sum(parts.values()),
+                }
+            )
+    return {"rows": rows}
+
+
+def _run_one(proposer: Proposer, backend: NoOpBackend) -> None:
+    item = proposer.next_item()
+    assert item is not None
+    now = time.time()
+    result = backend.run_trial(load_config(proposer.config_of(item)))
+    outcome = ItemOutcome(status=OutcomeStatus.COMPLETE, started_at=now, finished_at=now, result=result)
+    proposer.finish_item(item, outcome)
+
+
+class _Silent:
+    """Listens and shows nothing."""
+
+    def item_started(self, item: object) -> None: ...
+
+    def item_finished(self, item: object, outcome: object) -> None: ...
+
+    def rung_reached(self, number: int, rung: object) -> None: ...
+
+    def trial_finished(self, record: object) -> None: ...
+
+
+def main() -> None:
+    """Run one measurement: FOLDER SIDE ARGUMENTS."""
+    folder, side, *rest = sys.argv[1:]
+    if side == "driver":
+        found = driver_time(Path(folder), rest[0], [int(text) for text in rest[1:]])
+    else:
+        run = {"prunefront": through_us, "ray": through_ray}[side]
+        found = run(Path(folder), *map(int, rest))
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
