@@ -19,8 +19,10 @@ from rich.console import Console
 from pruning_core.errors import InfeasibleBudgetsError
 from reports.records import StudyRecords, TrialStatus
 from search.backend import STAGES_BACKEND, BackendSettings, Facts, backend_settings, load_backend
+from search.database_lock import DatabaseLock, hold_in_database
+from search.database_snapshot import refuse_known_study
 from search.node_watch import NodeWatch
-from search.ray_searcher import RaySearcher
+from search.ray_searcher import RaySearcher, Watch
 from search.ray_session import Interrupts, local_ray, run_items, worker_environment
 from search.session import FAILED, FINISHED, INTERRUPTED, SearchSession
 from search.slots import count_slots
@@ -82,9 +84,11 @@ def run_search(
     with ExitStack() as stack:
         if resume:
             folder.check_existing()
+            lock = stack.enter_context(hold_in_database(spec.storage.optuna, spec.study))
             stack.enter_context(hold_study(folder))
         else:
             folder.check_new()
+            refuse_known_study(spec.storage.optuna, spec.study)
         # Loading data and libraries takes as long as starting Ray, so both happen at once.
         facts = stack.enter_context(ThreadPoolExecutor(1)).submit(_describe, spec, settings, prepare)
         scratch = stack.enter_context(
@@ -96,6 +100,8 @@ def run_search(
         )
         facts.result()
         if not resume:
+            lock = stack.enter_context(hold_in_database(spec.storage.optuna, spec.study))
+            refuse_known_study(spec.storage.optuna, spec.study)  # another driver may have begun meanwhile
             folder.create(dump_spec(spec))
             stack.enter_context(hold_study(folder))
         session = SearchSession(
@@ -105,9 +111,10 @@ def run_search(
             facts=facts.result(),
             slots=slots,
             console=console,
+            ensure_held=(lambda: None) if lock is None else lock.ensure,
         )
         _say(console, f"{spec.study}: up to {spec.limits.trials} trials, {slots} at once; in {folder.path}")
-        timing, num_untracked = _run(session, spec, slots, settings, scratch, started_at, console)
+        timing, num_untracked = _run(session, spec, slots, settings, scratch, started_at, console, lock)
     return _outcome(read_study(folder), timing, num_untracked, session.tracking_problem, console)
 
 
@@ -119,8 +126,10 @@ def _run(
     scratch: Path,
     started_at: float,
     console: Console,
+    lock: DatabaseLock | None,
 ) -> tuple[Timing, int]:
-    searcher = RaySearcher(session.proposer, settings, slots=slots, folder=scratch, nodes=NodeWatch())
+    watches: list[Watch] = [NodeWatch(), *([] if lock is None else [lock])]
+    searcher = RaySearcher(session.proposer, settings, slots=slots, folder=scratch, watches=watches)
     reason = FAILED
     interrupts = Interrupts()
     try:

@@ -7,6 +7,7 @@ import os
 import platform
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -60,6 +61,7 @@ class SearchSession:
         facts: About the data and the dense network.
         slots: How many items run at once.
         console: Shows progress.
+        ensure_held: Called before the study is written over a new connection; raises if it is not held any more.
     """
 
     def __init__(
@@ -71,11 +73,12 @@ class SearchSession:
         facts: Facts,
         slots: int,
         console: Console,
+        ensure_held: Callable[[], object] = lambda: None,
     ) -> None:
         self._spec = spec
         self._folder = folder
         self._slots = slots
-        study = open_search_study(folder, spec)
+        study = open_search_study(folder, spec, ensure_held)
         study.note(
             {
                 **_birth_certificate({**facts, "sampler": str(study.sampler)}),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from pruning_core.setting_types import PositiveFloat, PositiveInt, Settings
 from reports.records import TrialStatus
+from search.database_url import check_database_url
 from search.sampler_choice import AUTO, SAMPLER_NAMES
 
 __all__ = [
@@ -51,14 +52,6 @@ def _known_sampler(name: str) -> str:
     return name
 
 
-def _embedded_only(value: object) -> object:
-    if value is not None:
-        raise ValueError(
-            f"a database for trials is not built yet, so it must be null (a journal file), but got {value!r}"
-        )
-    return value
-
-
 def _server_address(address: str) -> str:
     if not address.startswith(("http://", "https://")):
         raise ValueError(
@@ -99,12 +92,13 @@ class ResourcesConfig(Settings):
 
 
 class StorageConfig(Settings):
-    """Where results go. ``path``: folder, relative to the working directory. ``optuna``: null, a journal file in
-    the study's folder. ``mlflow``: address of a server (null: an sqlite database in ``path``).
+    """Where results go. ``path``: folder, relative to the working directory. ``optuna``: address of a PostgreSQL
+    database, without password (null: a journal file in the study's folder). ``mlflow``: address of a server (null: an
+    sqlite database in ``path``).
     """
 
     path: str = "./results"
-    optuna: Annotated[None, BeforeValidator(_embedded_only)] = None
+    optuna: Annotated[str, AfterValidator(check_database_url)] | None = None
     mlflow: Annotated[str, AfterValidator(_server_address)] | None = None
 
 

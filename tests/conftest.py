@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import nn
 
 from pruning_core.data import DataSplits
+from tests.postgresql_server import PostgresqlServer, why_no_server
 from tests.synthetic import make_data, make_network
 
 torch.set_num_threads(1)
@@ -22,6 +25,27 @@ def tiny_data() -> DataSplits:
 def tiny_network() -> nn.Module:
     """An untrained residual network for ``tiny_data``, new for each test."""
     return make_network()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """A PostgreSQL server of our own, for as long as the tests run."""
+    reason = why_no_server()
+    if reason is not None:
+        pytest.skip(reason)
+    server = PostgresqlServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def database_url(postgresql: PostgresqlServer) -> str:
+    """The address of an empty database, as ``storage.optuna`` takes it."""
+    postgresql.start()  # a test may have left it stopped
+    return postgresql.create_database()
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
