@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -102,7 +103,7 @@ def run_search(
         if not resume:
             lock = stack.enter_context(hold_in_database(spec.storage.optuna, spec.study))
             refuse_known_study(spec.storage.optuna, spec.study)  # another driver may have begun meanwhile
-            folder.create(dump_spec(spec))
+            folder.create(dump_spec(spec), None if lock is None else uuid.uuid4().hex)
             stack.enter_context(hold_study(folder))
         session = SearchSession(
             spec=spec,

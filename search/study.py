@@ -84,6 +84,7 @@ class SearchStudy:
         self._history = BoundedHistory(SAMPLERS[self._choice.name].max_history)
         self.avoid(_never)
         self._live: dict[int, optuna.Trial] = {}
+        self._begun: list[optuna.Trial] = []
 
     @property
     def sampler(self) -> SamplerChoice:
@@ -119,9 +120,9 @@ class SearchStudy:
         return sum(trial.state is not TrialState.WAITING for trial in self._study.get_trials(deepcopy=False))
 
     def adopt(self) -> list[AskedTrial]:
-        """Return the trials that an earlier driver left unfinished; they keep their numbers.
+        """Return the trials that an earlier driver proposed and left unfinished; they keep their numbers.
 
-        One whose record was written but not told is told now.
+        One whose record was written but not told is told now. What it had only begun to propose, `finish_asking` does.
         """
         adopted = []
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -129,9 +130,17 @@ class SearchStudy:
             if RECORD in frozen.user_attrs:
                 self.tell(_record_of(frozen))
                 continue
+            if VALUES not in frozen.user_attrs:
+                self._begun.append(self._live[frozen.number])
+                continue
             proposal = self._complete_proposal(self._live[frozen.number], frozen.user_attrs.get(STARTED_AT))
             adopted.append(with_rungs(proposal, frozen.user_attrs))
         return adopted
+
+    def finish_asking(self) -> list[AskedTrial]:
+        """Propose for the trials that were only begun, when it is known what to `avoid`; empty the second time."""
+        begun, self._begun = self._begun, []
+        return [self._complete_proposal(trial, None) for trial in begun]
 
     def enqueue_first(self, points: Sequence[Mapping[str, Value]]) -> None:
         """Have these points, complete or partial, proposed before any other; nothing happens the second time."""

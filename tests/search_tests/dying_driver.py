@@ -46,7 +46,7 @@ def tell_trials(study: SearchStudy, spec: SearchSpec, num_trials: int) -> list[d
 def take_up(folder: StudyFolder, spec: SearchSpec, num_trials: int) -> list[FrozenTrial]:
     """Finish the trials of a study whose driver died, and return them as Optuna reads them."""
     resumed = open_search_study(folder, spec)
-    for trial in resumed.adopt():
+    for trial in [*resumed.adopt(), *resumed.finish_asking()]:
         resumed.tell(_constrained(trial.number, spec))
     while len(resumed.finished()) < num_trials:
         resumed.tell(record_of(resumed.ask().number, spec))

@@ -24,9 +24,10 @@ from search.driver_presence import is_driven
 from search.earlier_studies import read_earlier_trials
 from search.pick_book import read_picks
 from search.ray_searcher import RaySearcher
-from search.spec import SearchSpec
+from search.spec import SearchSpec, dump_spec
 from search.study import open_search_study
 from search.study_folder import StudyFolder
+from search.study_reading import read_attributes
 from search.study_records import read_study
 from tests.postgresql_server import PostgresqlServer
 from tests.reports_tests.synthetic import make_record
@@ -144,6 +145,23 @@ def test_a_study_that_another_driver_is_about_to_begin_is_refused_with_nothing_w
         search(tmp_path / "results", spec_in(database_url))
     assert not (tmp_path / "results").exists()
     lock.close()
+
+
+def test_a_folder_does_not_go_on_with_a_study_that_was_launched_elsewhere(
+    tmp_path: Path, database_url: str
+) -> None:
+    """As when a driver died before it began, and another launched the name meanwhile."""
+    spec = spec_in(database_url)
+    early = StudyFolder(tmp_path / "early", "demo")
+    early.create(dump_spec(spec), "0123")
+    search(tmp_path / "late", spec)
+    with pytest.raises(
+        StorageError, match=r"must be the one that was launched in .*/early/demo, but was launched else"
+    ):
+        search(tmp_path / "early", spec, resume=True)
+    late = StudyFolder(tmp_path / "late", "demo")
+    assert late.identity == read_attributes(late)["id"]
+    assert search(tmp_path / "late", spec, resume=True).num_complete == 5
 
 
 def test_a_database_that_is_not_there_is_told_of_before_anything_starts(tmp_path: Path) -> None:
