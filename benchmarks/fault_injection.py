@@ -6,12 +6,16 @@ Real searches: the digits of ``examples/digits.yaml`` with short trainings, two 
 One runs undisturbed. The others are disturbed at seeded times, resumed, disturbed again, and at last left to end. Then
 their trials are held against those of the first, ``prunefront doctor`` holds log, artifacts and MLflow against each
 other, and nothing that the timeline says was finished may have run again. A full disk needs root, for a small file
-system of its own. Writes fault-injection.json and fault-injection.md.
+system of its own, and a restart of PostgreSQL needs its server.
+
+Writes fault-injection.json and fault-injection.md after each search; the same line goes on where it was stopped, if an
+undisturbed search still comes to the same on this machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import random
@@ -23,10 +27,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from benchmarks.faults import FAULTS, Driver, MlflowServer
 from benchmarks.machine import describe_machine
+from benchmarks.postgresql_server import PostgresqlServer, why_no_server
 from reports.fronts import find_front
 from reports.records import StudyRecords, TrialStatus
 from search.study_folder import StudyFolder
@@ -45,14 +50,24 @@ _FAULTS_PER_SEARCH = 4
 _EXPECTED = {0, 2, 130, -9}  # ended, told that the disk is full, interrupted, killed
 
 
-def search_commands(root: Path, server: MlflowServer | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+_ALONE = ("disk full", "MLflow server killed", "PostgreSQL restarted")
+"""Faults of something that a search has for itself."""
+
+Server: TypeAlias = MlflowServer | PostgresqlServer
+
+
+def search_commands(root: Path, server: Server | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what launches a search, and what resumes it."""
-    where = (f"storage.path={root}", *([f"storage.mlflow={server.address}"] if server else []))
+    where = [f"storage.path={root}"]
+    if isinstance(server, MlflowServer):
+        where.append(f"storage.mlflow={server.address}")
+    elif isinstance(server, PostgresqlServer):
+        where.append(f"storage.optuna={server.url(STUDY)}")
     return ("launch", str(SPEC), *SHORT, *where), ("resume", STUDY, "--storage", str(root))
 
 
 def disturb(
-    root: Path, kinds: Sequence[str], seed: int, server: MlflowServer | None, log: Path
+    root: Path, kinds: Sequence[str], seed: int, server: Server | None, log: Path
 ) -> list[dict[str, Any]]:
     """Run a search to its end through faults, one after another; return what happened at each."""
     rng = random.Random(seed)  # noqa: S311 - no secret
@@ -150,12 +165,12 @@ def front_of(study: StudyRecords) -> list[int]:
 
 
 def plan_searches(num_kills: int, kinds: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Deal out the faults to searches: seeds with what happens to each; a full disk and a lost server stay alone."""
+    """Deal out the faults to searches: seeds with what happens to each; those of ``_ALONE`` stay alone."""
     dealt = [kinds[index % len(kinds)] for index in range(num_kills)]
-    alone = [kind for kind in dealt if kind in {"disk full", "MLflow server killed"}]
+    alone = [kind for kind in dealt if kind in _ALONE]
     others = [kind for kind in dealt if kind not in alone]
     seed = 0
-    for kind in ("disk full", "MLflow server killed"):
+    for kind in _ALONE:
         same = [one for one in alone if one == kind]
         for start in range(0, len(same), _FAULTS_PER_SEARCH):
             yield seed, same[start : start + _FAULTS_PER_SEARCH]
@@ -227,8 +242,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=5151, help="of MLflow's server")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     args = parser.parse_args(argv)
-    kinds = [kind for kind in args.faults if kind != "disk full" or os.geteuid() == 0]
-    results = []
+    kinds = [kind for kind in args.faults if _is_possible(kind)]
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch) / "undisturbed" / "results"
         root.parent.mkdir()
@@ -236,12 +250,35 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise SystemExit((root.parent / "driver.log").read_text(encoding="utf-8"))
         study = read_study(StudyFolder(root, STUDY))
         reference, front = trials_of(study), front_of(study)
+        about = {"front": front, "num_trials": len(reference), "digest": _digest(reference)}
+        results = _known(args.out, about)
         for seed, dealt in plan_searches(args.kills, kinds):
-            results.append(
-                _one_search(Path(scratch) / f"seed-{seed}", seed, dealt, args.port, reference, front)
-            )
+            if [seed, dealt] in [[one["seed"], one["dealt"]] for one in results]:
+                continue
+            found = _one_search(Path(scratch) / f"seed-{seed}", seed, dealt, args.port, reference, front)
+            results.append({"seed": seed, "dealt": dealt, **found})
             print(json.dumps(results[-1]), flush=True)
-            _write(args, results, {"front": front, "num_trials": len(reference)})
+            _write(args, results, about)
+
+
+def _is_possible(kind: str) -> bool:
+    if kind == "PostgreSQL restarted":
+        return why_no_server() is None
+    return kind != "disk full" or os.geteuid() == 0
+
+
+def _digest(reference: Mapping[int, Any]) -> str:
+    return hashlib.sha256(json.dumps(reference, sort_keys=True).encode()).hexdigest()
+
+
+def _known(out: Path, about: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the searches that were disturbed before, if what they were held against has not changed."""
+    path = out / "fault-injection.json"
+    if not path.is_file():
+        return []
+    before = json.loads(path.read_text(encoding="utf-8"))
+    searches: list[dict[str, Any]] = before["searches"]
+    return searches if before["reference"] == about else []
 
 
 def _write(
@@ -269,15 +306,31 @@ def _one_search(
             faults = disturb(folder / "results", dealt, seed, None, log)
             return {"faults": faults, "found": compare(folder / "results", reference, front)}
     folder.mkdir()
-    server = MlflowServer(folder, port) if "MLflow server killed" in dealt else None
-    try:
-        if server:
-            server.start()
+    with _server(dealt[0], folder, port) as server:
         faults = disturb(folder / "results", dealt, seed, server, log)
         return {"faults": faults, "found": compare(folder / "results", reference, front)}
-    finally:
-        if server:
-            server.kill()
+
+
+@contextmanager
+def _server(kind: str, folder: Path, port: int) -> Iterator[Server | None]:
+    """Lend the server that a search has for itself, because of what is done to it."""
+    if kind == "MLflow server killed":
+        mlflow = MlflowServer(folder, port)
+        mlflow.start()
+        try:
+            yield mlflow
+        finally:
+            mlflow.kill()
+    elif kind == "PostgreSQL restarted":
+        database = PostgresqlServer()
+        try:
+            database.start()
+            database.execute(f"CREATE DATABASE {STUDY}")
+            yield database
+        finally:
+            database.remove()
+    else:
+        yield None
 
 
 if __name__ == "__main__":

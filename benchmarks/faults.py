@@ -1,4 +1,4 @@
-"""Ways to disturb a search, each from outside: signals to its processes, its MLflow server gone, its disk full."""
+"""Ways to disturb a search, each from outside: signals to its processes, its servers gone, its disk full."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from benchmarks.postgresql_server import PostgresqlServer
 
 __all__ = ["FAULTS", "Driver", "MlflowServer", "descendants"]
 
@@ -72,10 +74,16 @@ class Driver:
         command: Of ``prunefront``.
         root: Results folder, on a disk of its own where a fault fills it.
         log: Gets what the driver writes.
-        server: MLflow's; None: the embedded store.
+        server: MLflow's or PostgreSQL's; None: all is kept in files.
     """
 
-    def __init__(self, command: tuple[str, ...], root: Path, log: Path, server: MlflowServer | None) -> None:
+    def __init__(
+        self,
+        command: tuple[str, ...],
+        root: Path,
+        log: Path,
+        server: MlflowServer | PostgresqlServer | None,
+    ) -> None:
         self.root, self.server = root, server
         with log.open("ab") as file:
             self.process = subprocess.Popen(  # noqa: S603 - no shell
@@ -126,9 +134,17 @@ def restart_machine(driver: Driver, _: random.Random) -> None:
 
 def lose_mlflow(driver: Driver, rng: random.Random) -> None:
     """Kill MLflow's server, and start it again some seconds later."""
-    assert driver.server is not None
+    assert isinstance(driver.server, MlflowServer)
     driver.server.kill()
     time.sleep(rng.uniform(2, 6))
+    driver.server.start()
+
+
+def restart_database(driver: Driver, rng: random.Random) -> None:
+    """Stop PostgreSQL's server, which ends all sessions, and start it again some seconds later."""
+    assert isinstance(driver.server, PostgresqlServer)
+    driver.server.stop()
+    time.sleep(rng.uniform(0, 6))
     driver.server.start()
 
 
@@ -153,6 +169,7 @@ FAULTS: dict[str, Callable[[Driver, random.Random], None]] = {
     "node killed": kill_node,
     "all processes killed": restart_machine,
     "MLflow server killed": lose_mlflow,
+    "PostgreSQL restarted": restart_database,
     "disk full": fill_disk,
 }
 """What is done to a running search."""

@@ -83,7 +83,7 @@ def render(figures: Mapping[str, Any], command: str) -> str:
         "",
         f"Time per trial, ours over Ray Tune's: **{rates['ray'] / rates['prunefront']:.2f}** (target: at most 1.2).",
         "",
-        "Milliseconds of the driver's CPU time per trial, over the last 100 before the study had so many (without Ray):",
+        "Milliseconds of the driver's CPU time per trial, of the last 100 before the study had so many (no Ray):",
         "",
         "| sampler | trials | sampler | Optuna's storage | our own (target: at most 5, and flat) |",
         "|---|---|---|---|---|",

@@ -6,9 +6,11 @@ Needs the extra ``prunefront[dashboard]``.
 from __future__ import annotations
 
 import importlib.util
+import json
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
@@ -16,8 +18,11 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import optuna
 
+from pruning_core.errors import StorageError
+from search.database_snapshot import change_mark
 from search.study_copies import copy_studies
 from search.study_folder import StudyFolder
+from search.study_place import database_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -52,7 +57,7 @@ def start_dashboard(root: Path, host: str, port: int) -> WSGIServer:
 
 
 class LiveDashboard:
-    """A WSGI application that copies the studies anew when a journal has grown, and answers questions only.
+    """A WSGI application that copies the studies anew when one has grown, and answers questions only.
 
     Args:
         root: The results folder.
@@ -64,22 +69,28 @@ class LiveDashboard:
         self._shortest_life_s = shortest_life_s
         self._lock = threading.Lock()
         self._order: list[str] = []
-        self._seen: dict[str, int] = {}
+        self._seen: dict[str, object] = {}
         self._copied_at = 0.0
         self._app: WSGIApplication | None = None
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request; one that would change something is refused."""
+        """Answer a request; one that would change something is refused, and a database that is away is told of."""
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             start_response(
                 "405 Method Not Allowed", [("Content-Type", "application/json"), ("Allow", "GET, HEAD")]
             )
             return [_REFUSAL]
-        return self._current()(environ, start_response)
+        try:
+            app = self._current()
+        except StorageError as error:
+            start_response("503 Service Unavailable", [("Content-Type", "application/json")])
+            return [json.dumps({"reason": str(error)}).encode()]
+        return app(environ, start_response)
 
     def prepare(self) -> None:
-        """Load libraries and studies, so that the first request need not wait for it."""
-        self._current()
+        """Load libraries and studies, so that the first request need not wait for it; a failure is that request's."""
+        with suppress(StorageError):
+            self._current()
 
     def _current(self) -> WSGIApplication:
         with self._lock:
@@ -95,10 +106,10 @@ class LiveDashboard:
         # The dashboard addresses studies by their place: whoever came later stays behind those before.
         self._order += [study for study in known if study not in self._order]
         folders = [StudyFolder(self._root, study) for study in self._order]
-        sizes = {folder.study: _size(folder.journal_path) for folder in folders}
-        if self._app is None or sizes != self._seen:
+        marks = {folder.study: _mark(folder) for folder in folders}
+        if self._app is None or marks != self._seen:
             app: Any = wsgi(copy_studies(folders))
-            self._app, self._seen = app, sizes
+            self._app, self._seen = app, marks
         self._copied_at = time.monotonic()
 
 
@@ -111,8 +122,12 @@ class _QuietHandler(WSGIRequestHandler):
         """Say nothing."""
 
 
-def _size(path: Path) -> int:
+def _mark(folder: StudyFolder) -> object:
+    """Return what is different when a study has changed."""
+    url = database_of(folder)
+    if url is not None:
+        return change_mark(url, folder.study)
     try:
-        return path.stat().st_size
+        return folder.journal_path.stat().st_size
     except FileNotFoundError:
         return 0

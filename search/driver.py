@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -26,9 +27,11 @@ from search.backend import (
     settings_elsewhere,
 )
 from search.cluster import check_address
+from search.database_lock import DatabaseLock, hold_in_database
+from search.database_snapshot import refuse_known_study
 from search.node_watch import NodeWatch
 from search.ray_place import RayPlace, open_cluster, open_here
-from search.ray_searcher import RaySearcher
+from search.ray_searcher import RaySearcher, Watch
 from search.ray_session import Interrupts, run_items, worker_environment
 from search.session import FAILED, FINISHED, INTERRUPTED, SearchSession
 from search.slots import count_slots
@@ -95,15 +98,19 @@ def run_search(
     with ExitStack() as stack:
         if resume:
             folder.check_existing()
+            lock = stack.enter_context(hold_in_database(spec.storage.optuna, spec.study))
             stack.enter_context(hold_study(folder))
         else:
             folder.check_new()
+            refuse_known_study(spec.storage.optuna, spec.study)
         # Loading data and libraries takes as long as starting Ray, so both happen at once.
         facts = stack.enter_context(ThreadPoolExecutor(1)).submit(_describe, spec, settings, prepare)
         place = stack.enter_context(open_here(spec) if address is None else open_cluster(spec, address))
         facts.result()
         if not resume:
-            folder.create(dump_spec(spec))
+            lock = stack.enter_context(hold_in_database(spec.storage.optuna, spec.study))
+            refuse_known_study(spec.storage.optuna, spec.study)  # another driver may have begun meanwhile
+            folder.create(dump_spec(spec), None if lock is None else uuid.uuid4().hex)
             stack.enter_context(hold_study(folder))
         session = SearchSession(
             spec=spec,
@@ -112,6 +119,7 @@ def run_search(
             facts=facts.result(),
             slots=place.slots,
             console=console,
+            ensure_held=(lambda: None) if lock is None else lock.ensure,
         )
         _say(
             console,
@@ -119,7 +127,7 @@ def run_search(
         )
         if place.is_cluster:
             settings = settings_elsewhere(settings, spec, folder)
-        timing, num_untracked = _run(session, spec, place, settings, started_at, console)
+        timing, num_untracked = _run(session, spec, place, settings, started_at, console, lock)
     return _outcome(read_study(folder), timing, num_untracked, session.tracking_problem, console)
 
 
@@ -130,13 +138,15 @@ def _run(
     settings: BackendSettings,
     started_at: float,
     console: Console,
+    lock: DatabaseLock | None,
 ) -> tuple[Timing, int]:
+    watches: list[Watch] = [NodeWatch(), *([] if lock is None else [lock])]
     searcher = RaySearcher(
         session.proposer,
         settings,
         slots=place.slots,
         folder=place.folder,
-        nodes=NodeWatch(),
+        watches=watches,
         do_workers_meet=not place.is_cluster,  # they have no folder to meet in, and longer trials
     )
     reason = FAILED

@@ -6,28 +6,40 @@ import json
 import os
 import socket
 
+from search.database_lock import who_holds
 from search.study_folder import StudyFolder
+from search.study_holder import Holder
+from search.study_place import database_of
 
-__all__ = ["driver_pid", "is_driven", "process_lives"]
+__all__ = ["driver_of", "is_driven", "process_lives"]
 
 
 def is_driven(folder: StudyFolder) -> bool:
-    """Tell whether the process that last locked the study lives; see `driver_pid`."""
-    return driver_pid(folder) is not None
+    """Tell whether a process works on the study; see `driver_of`."""
+    return driver_of(folder) is not None
 
 
-def driver_pid(folder: StudyFolder) -> int | None:
-    """Return the process that last locked the study, if it lives.
+def driver_of(folder: StudyFolder) -> Holder | None:
+    """Return the process that holds the study.
 
-    The lock itself is not tried: holding it, if only for a moment, could turn a driver away. On another machine than
-    the driver's the answer is None.
+    The lock itself is not tried: holding it, if only for a moment, could turn a driver away. A database knows its
+    holder wherever it runs. Of a study with a journal the answer is the process that last locked it, if it lives;
+    None if it runs on another machine.
+
+    Raises:
+        StorageError: The database does not answer.
     """
+    url = database_of(folder)
+    if url is not None:
+        return who_holds(url, folder.study)
     try:
         holder = json.loads(folder.lock_path.read_text(encoding="utf-8"))
         pid, host = int(holder["pid"]), holder["host"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return pid if host == socket.gethostname() and process_lives(pid) else None
+    if host != socket.gethostname() or not process_lives(pid):
+        return None
+    return Holder(pid=pid, user=str(holder.get("user")), host=host, since=str(holder.get("since")))
 
 
 def process_lives(pid: int) -> bool:

@@ -96,7 +96,11 @@ class Proposer:
         self._study.enqueue_first(self._spec.fixed_points)
         for asked in adopted:
             self._consider(asked)
-        if adopted and all(asked.started_at is None for asked in adopted):
+        begun = self._study.finish_asking()
+        for asked in begun:
+            self._consider(asked)
+        unfinished = [*adopted, *begun]
+        if unfinished and all(asked.started_at is None for asked in unfinished):
             self._complete_batch()  # the driver may have died in the middle of proposing one
 
     @property

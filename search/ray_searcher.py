@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ray.tune.search import Searcher
 
 from search.backend import BackendSettings
-from search.node_watch import NodeWatch
 from search.outcomes import ItemOutcome, OutcomeStatus
 from search.proposer import Proposer
 from search.work_items import WorkItem
 from search.worker import METRIC, pack_item, pack_meeting, pack_wait, unpack_outcome
 
-__all__ = ["RaySearcher"]
+__all__ = ["RaySearcher", "Watch"]
+
+
+class Watch(Protocol):
+    """Looks, every now and then, whether the search can go on."""
+
+    def check(self) -> None:
+        """Look, if it is time; raises if it cannot."""
 
 
 class RaySearcher(Searcher):
@@ -31,7 +37,7 @@ class RaySearcher(Searcher):
         backend: What workers make their backend from.
         slots: How many workers there will be.
         folder: For files of this run that nobody needs afterwards.
-        nodes: Finds out when nothing can run any more; None: nobody does.
+        watches: Find out when nothing can run, or be kept, any more.
         do_workers_meet: Whether all workers start before the first item is handed out; they must see ``folder``.
     """
 
@@ -42,7 +48,7 @@ class RaySearcher(Searcher):
         *,
         slots: int,
         folder: Path,
-        nodes: NodeWatch | None = None,
+        watches: Sequence[Watch] = (),
         do_workers_meet: bool = True,
     ) -> None:
         super().__init__(metric=METRIC, mode="max")
@@ -50,7 +56,7 @@ class RaySearcher(Searcher):
         self._backend = backend
         self._slots = slots
         self._folder = folder
-        self._nodes = nodes
+        self._watches = watches
         self._num_to_meet = slots if do_workers_meet else 0
         self._num_meetings = 0
         self._has_looked_ahead = False
@@ -84,10 +90,10 @@ class RaySearcher(Searcher):
             self._proposer.finish_item(item, outcome)
 
     def check(self) -> None:
-        """Raise what went wrong in a callback, or that no machine is left."""
-        if self._nodes is not None:
-            with self._remembering_errors():
-                self._nodes.check()
+        """Raise what went wrong in a callback, or what a watch has found out."""
+        with self._remembering_errors():
+            for watch in self._watches:
+                watch.check()
         if self.error is not None:
             raise self.error
 

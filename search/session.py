@@ -7,12 +7,14 @@ import os
 import platform
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 
 from rich.console import Console
 
+from pruning_core.errors import StorageError
 from reports.records import RungScores, StudyRecords, TrialRecord
 from search.backend import Facts, PruningBackend
 from search.disk import storage_errors, write_whole
@@ -60,6 +62,7 @@ class SearchSession:
         facts: About the data and the dense network.
         slots: How many items run at once.
         console: Shows progress.
+        ensure_held: Called before the study is written over a new connection; raises if it is not held any more.
     """
 
     def __init__(
@@ -71,14 +74,17 @@ class SearchSession:
         facts: Facts,
         slots: int,
         console: Console,
+        ensure_held: Callable[[], object] = lambda: None,
     ) -> None:
         self._spec = spec
         self._folder = folder
         self._slots = slots
-        study = open_search_study(folder, spec)
+        study = open_search_study(folder, spec, ensure_held)
+        _check_identity(folder, study.attributes.get("id"))
         study.note(
             {
                 **_birth_certificate({**facts, "sampler": str(study.sampler)}),
+                **({} if folder.identity is None else {"id": folder.identity}),
                 "sampler": study.sampler.to_plain(),
                 **({_BATCH: slots} if spec.reproducible else {}),
             }
@@ -161,6 +167,19 @@ class SearchSession:
     def tracking_problem(self) -> str | None:
         """Why MLflow could not be written at the last attempt."""
         return self._writer.problem
+
+
+def _check_identity(folder: StudyFolder, noted: str | None) -> None:
+    """Refuse to go on with another study of the same name.
+
+    Raises:
+        StorageError: The database holds one that was launched elsewhere.
+    """
+    if None not in (folder.identity, noted) and folder.identity != noted:
+        raise StorageError(
+            f"the study {folder.study!r} in the database must be the one that was launched in {folder.path}, but was "
+            "launched elsewhere; resume it there, and launch this one again with another name: study=NAME"
+        )
 
 
 def _birth_certificate(facts: Facts) -> dict[str, object]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Self, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pruning_core.artifact_places.addresses import check_address
 from pruning_core.setting_types import PositiveFloat, PositiveInt, Settings
 from reports.records import TrialStatus
+from search.database_url import check_database_url
 from search.sampler_choice import AUTO, SAMPLER_NAMES
 
 __all__ = [
@@ -50,14 +51,6 @@ def _known_sampler(name: str) -> str:
     if name not in SAMPLER_NAMES:
         raise ValueError(f"unknown sampler {name!r}. Known samplers: {', '.join(sorted(SAMPLER_NAMES))}.")
     return name
-
-
-def _embedded_only(value: object) -> object:
-    if value is not None:
-        raise ValueError(
-            f"a database for trials is not built yet, so it must be null (a journal file), but got {value!r}"
-        )
-    return value
 
 
 def _server_address(address: str) -> str:
@@ -122,13 +115,14 @@ class ResourcesConfig(Settings):
 
 class StorageConfig(Settings):
     """Where results go. ``path``: folder, relative to the working directory. ``artifacts``: where finished stages lie,
-    the absolute path of a folder or the URI of a bucket (null: a folder in ``path``). ``optuna``: null, a journal file
-    in the study's folder. ``mlflow``: address of a server (null: an sqlite database in ``path``).
+    the absolute path of a folder or the URI of a bucket (null: a folder in ``path``). ``optuna``: address of a
+    PostgreSQL database, without password (null: a journal file in the study's folder). ``mlflow``: address of a server
+    (null: an sqlite database in ``path``).
     """
 
     path: str = "./results"
     artifacts: Annotated[str, AfterValidator(check_address)] | None = None
-    optuna: Annotated[None, BeforeValidator(_embedded_only)] = None
+    optuna: Annotated[str, AfterValidator(check_database_url)] | None = None
     mlflow: Annotated[str, AfterValidator(_server_address)] | None = None
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
-from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from reports.objectives import OBJECTIVES
@@ -25,7 +24,6 @@ from search.sampler_choice import SamplerChoice
 from search.samplers import SAMPLERS, make_sampler
 from search.spec import SearchSpec
 from search.study_folder import StudyFolder
-from search.study_journal import StudyJournal, open_journal
 from search.study_snapshot import (
     GONE_ON,
     KEY,
@@ -36,10 +34,9 @@ from search.study_snapshot import (
     VALUES,
     AskedTrial,
     ReachedRung,
-    StudySnapshot,
-    read_snapshot,
     with_rungs,
 )
+from search.study_storage import open_storage
 from search.study_view import BoundedHistory, StudyView
 from spaces import Value
 
@@ -47,10 +44,8 @@ __all__ = [
     "AskedTrial",
     "ReachedRung",
     "SearchStudy",
-    "StudySnapshot",
     "new_study_in_memory",
     "open_search_study",
-    "read_snapshot",
     "record_of",
 ]
 
@@ -74,12 +69,12 @@ class SearchStudy:
     Args:
         study: Opened by `open_search_study`.
         spec: Space, objectives and sampler.
-        journal: What the study is written to; None: it is kept in memory only.
+        sync: Waits until all that was written is on the disk.
     """
 
-    def __init__(self, study: optuna.Study, spec: SearchSpec, journal: StudyJournal | None) -> None:
+    def __init__(self, study: optuna.Study, spec: SearchSpec, sync: Callable[[], None]) -> None:
         self._study = study
-        self._journal = journal
+        self._sync = sync
         self._space = spec.space
         self._spec = spec
         self._task = spec.task
@@ -89,6 +84,7 @@ class SearchStudy:
         self._history = BoundedHistory(SAMPLERS[self._choice.name].max_history)
         self.avoid(_never)
         self._live: dict[int, optuna.Trial] = {}
+        self._begun: list[optuna.Trial] = []
 
     @property
     def sampler(self) -> SamplerChoice:
@@ -124,9 +120,9 @@ class SearchStudy:
         return sum(trial.state is not TrialState.WAITING for trial in self._study.get_trials(deepcopy=False))
 
     def adopt(self) -> list[AskedTrial]:
-        """Return the trials that an earlier driver left unfinished; they keep their numbers.
+        """Return the trials that an earlier driver proposed and left unfinished; they keep their numbers.
 
-        One whose record was written but not told is told now.
+        One whose record was written but not told is told now. What it had only begun to propose, `finish_asking` does.
         """
         adopted = []
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -134,9 +130,17 @@ class SearchStudy:
             if RECORD in frozen.user_attrs:
                 self.tell(_record_of(frozen))
                 continue
+            if VALUES not in frozen.user_attrs:
+                self._begun.append(self._live[frozen.number])
+                continue
             proposal = self._complete_proposal(self._live[frozen.number], frozen.user_attrs.get(STARTED_AT))
             adopted.append(with_rungs(proposal, frozen.user_attrs))
         return adopted
+
+    def finish_asking(self) -> list[AskedTrial]:
+        """Propose for the trials that were only begun, when it is known what to `avoid`; empty the second time."""
+        begun, self._begun = self._begun, []
+        return [self._complete_proposal(trial, None) for trial in begun]
 
     def enqueue_first(self, points: Sequence[Mapping[str, Value]]) -> None:
         """Have these points, complete or partial, proposed before any other; nothing happens the second time."""
@@ -183,8 +187,7 @@ class SearchStudy:
         state = _STATES[record.status]
         values = self._objective_values(record) if state is TrialState.COMPLETE else None
         self._study.tell(trial, values, state)
-        if self._journal is not None:
-            self._journal.sync()
+        self._sync()
 
     def refuse(self, number: int, reason: str) -> None:
         """Finish a proposal that will not run and does not count, such as a configuration that was tried before."""
@@ -222,26 +225,33 @@ class SearchStudy:
         return [float(value) for value in values if value is not None]
 
 
-def open_search_study(folder: StudyFolder, spec: SearchSpec) -> SearchStudy:
+def open_search_study(
+    folder: StudyFolder, spec: SearchSpec, ensure_held: Callable[[], object] = lambda: None
+) -> SearchStudy:
     """Open the study for writing, or begin it; only for the process that holds it.
 
+    Args:
+        folder: Of the study.
+        spec: As it was launched.
+        ensure_held: Called before anything is written over a new connection; raises if the study is not held any more.
+
     Raises:
-        StorageError: The journal cannot be written.
+        StorageError: The journal or the database cannot be written.
     """
-    journal = open_journal(folder)
+    opened = open_storage(folder, spec, ensure_held)
     study = optuna.create_study(
         study_name=spec.study,
-        storage=JournalStorage(journal),
+        storage=opened.storage,
         directions=[direction.value for direction in spec.objectives.values()],
         load_if_exists=True,
     )
-    return SearchStudy(study, spec, journal)
+    return SearchStudy(study, spec, opened.sync)
 
 
 def new_study_in_memory(spec: SearchSpec) -> SearchStudy:
     """Begin a study that ends with this process."""
     study = optuna.create_study(directions=[direction.value for direction in spec.objectives.values()])
-    return SearchStudy(study, spec, None)
+    return SearchStudy(study, spec, lambda: None)
 
 
 def _never(_: Mapping[str, Value]) -> bool:

@@ -1,4 +1,4 @@
-"""Copies of studies in memory, for programs that want an Optuna storage: whatever they do to it, no journal changes."""
+"""Copies of studies in memory, for programs that want an Optuna storage: whatever they do to it, no study changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reports.records import TrialRecord, to_metrics, to_tags
 from search.spec import load_spec
 from search.study import record_of
 from search.study_folder import StudyFolder
-from search.study_journal import read_journal
+from search.study_storage import read_storage
 
 __all__ = ["copy_studies"]
 
@@ -27,10 +27,10 @@ def copy_studies(folders: Iterable[StudyFolder]) -> BaseStorage:
     """
     storage = InMemoryStorage()
     for folder in folders:
-        journal = read_journal(folder)
-        if journal is None or folder.study not in optuna.get_all_study_names(journal):
+        kept = read_storage(folder)
+        if kept is None or folder.study not in optuna.get_all_study_names(kept):
             continue
-        original = optuna.load_study(study_name=folder.study, storage=journal)
+        original = optuna.load_study(study_name=folder.study, storage=kept)
         study_id = storage.create_new_study(original.directions, folder.study)
         names = list(load_spec(folder.spec_path).objectives)
         storage.set_study_system_attr(study_id, "study:metric_names", names)  # what `set_metric_names` sets

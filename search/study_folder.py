@@ -46,6 +46,19 @@ class StudyFolder:
         return self.path / "study.journal"
 
     @property
+    def identity_path(self) -> Path:
+        """The id of the study that was launched here; only where a database keeps its trials."""
+        return self.path / "study.id"
+
+    @property
+    def identity(self) -> str | None:
+        """Which study of its name belongs to this folder; None where no other can be mistaken for it."""
+        try:
+            return self.identity_path.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return None
+
+    @property
     def timeline_path(self) -> Path:
         """One line of JSON per work item that ran."""
         return self.path / "timeline.jsonl"
@@ -141,8 +154,12 @@ class StudyFolder:
             return ()
         return tuple(sorted(path.parent.name for path in self.root.glob("*/spec.yaml")))
 
-    def create(self, spec_text: str) -> None:
+    def create(self, spec_text: str, identity: str | None = None) -> None:
         """Make the study's folder with its specification, whole or not at all.
+
+        Args:
+            spec_text: YAML.
+            identity: Of the study, if a database keeps its trials: another of its name may come to be there.
 
         Raises:
             StorageError: The name is taken, the disk is full, or the folder cannot be written.
@@ -153,6 +170,8 @@ class StudyFolder:
             partial = Path(tempfile.mkdtemp(prefix=f".{self.study}-", dir=self.root))
             try:
                 (partial / "spec.yaml").write_text(spec_text, encoding="utf-8")
+                if identity is not None:
+                    (partial / self.identity_path.name).write_text(f"{identity}\n", encoding="utf-8")
                 partial.chmod(0o755)
                 self._write_layout()
                 partial.rename(self.path)

@@ -15,7 +15,8 @@ from search.kept_scores import with_test_scores
 from search.spec import SearchSpec, load_spec
 from search.study_folder import StudyFolder
 from search.study_latencies import read_latencies
-from search.study_snapshot import AskedTrial, StudySnapshot, read_snapshot
+from search.study_reading import read_snapshot
+from search.study_snapshot import AskedTrial, StudySnapshot
 from search.trial_records import rung_scores
 
 __all__ = ["combine_records", "read_mlflow_runs", "read_study"]

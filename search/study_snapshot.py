@@ -1,26 +1,14 @@
-"""A study as it is on disk, read without Optuna: replaying a log of many thousand trials with it takes a minute.
-
-Optuna's log has one operation per line. What is read of it here are the attributes that `SearchStudy` sets, and how
-trials ended; a test holds this against Optuna's own reading.
-"""
+"""A study as it was when it was read, made of the attributes that `SearchStudy` sets and of how trials ended."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic_core import from_json
-
-from pruning_core.errors import StorageError
 from reports.records import TrialRecord
 from search.outcomes import ItemOutcome
-from search.paused_collection import paused_collection
-from search.study_folder import StudyFolder
 from spaces import Value
 
 __all__ = [
@@ -33,22 +21,14 @@ __all__ = [
     "VALUES",
     "AskedTrial",
     "ReachedRung",
+    "SnapshotParts",
     "StudySnapshot",
-    "read_attributes",
-    "read_snapshot",
     "with_rungs",
 ]
 
 VALUES, KEY, STARTED_AT, RECORD, REFUSED = "values", "trial_key", "started_at", "record", "refused"
 """Attributes of a trial."""
 RUNG, GONE_ON = "rung ", "gone on "  # with the rung's epochs
-
-_SET_STUDY_ATTRIBUTE, _SET_STATE, _SET_TRIAL_ATTRIBUTE = 2, 6, 8  # operations of Optuna's log
-_ENDED = frozenset({1, 2, 3})  # states COMPLETE, PRUNED, FAIL
-_STUDY_ATTRIBUTE_LINE = re.compile(rb'^\{"op_code":%d,.*\n' % _SET_STUDY_ATTRIBUTE, re.MULTILINE)
-_SKIPPED = rb'\{"op_code":(?!(?:%d|%d|%d),)\d+,' % (_SET_STUDY_ATTRIBUTE, _SET_STATE, _SET_TRIAL_ATTRIBUTE)
-_LINE_TO_READ = re.compile(rb"^(?!%b).*\n" % _SKIPPED, re.MULTILINE)
-_RECORD_OF = re.compile(rb'\{"op_code":8,"worker_id":"[^"]*","trial_id":(\d+),"user_attr":\{"record":\{')
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,50 +69,6 @@ class StudySnapshot:
     untold: tuple[int, ...] = ()
 
 
-def read_snapshot(folder: StudyFolder) -> StudySnapshot:
-    """Read the study without writing anything; another process may be writing it.
-
-    Raises:
-        StorageError: A line of the log, other than the last, cannot be read.
-    """
-    try:
-        content = folder.journal_path.read_bytes()
-    except FileNotFoundError:
-        return StudySnapshot(attributes={}, records=(), started=())
-    with paused_collection():
-        log = _Log()
-        try:
-            for found in _LINE_TO_READ.finditer(content):  # behind the last break a line is being written
-                log.add(found[0])
-        except ValueError as error:
-            raise _unreadable(folder, error) from error
-        return log.snapshot()
-
-
-def read_attributes(folder: StudyFolder) -> dict[str, Any]:
-    """Read only what was noted about the study as a whole; empty if its driver has not come so far.
-
-    Raises:
-        StorageError: A line that is looked at cannot be read.
-    """
-    attributes: dict[str, Any] = {}
-    try:
-        for found in _STUDY_ATTRIBUTE_LINE.finditer(folder.journal_path.read_bytes()):
-            attributes.update(from_json(found[0])["user_attr"])
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise _unreadable(folder, error) from error
-    return attributes or dict(read_snapshot(folder).attributes)  # lines may be spelt otherwise
-
-
-def _unreadable(folder: StudyFolder, error: ValueError) -> StorageError:
-    return StorageError(
-        f"{folder.journal_path} must hold a line of JSON per operation, but one cannot be read ({error}); "
-        f"`prunefront resume {folder.study}` cuts a torn end"
-    )
-
-
 def with_rungs(asked: AskedTrial, attributes: Mapping[str, Any]) -> AskedTrial:
     """Return a trial with the rungs that its attributes tell of."""
     rungs = sorted(
@@ -151,34 +87,17 @@ def with_rungs(asked: AskedTrial, attributes: Mapping[str, Any]) -> AskedTrial:
     return replace(asked, rungs=tuple(rungs), is_waiting=is_waiting)
 
 
-class _RecordAttribute(BaseModel):
-    record: TrialRecord
-
-
-class _RecordLine(BaseModel):
-    user_attr: _RecordAttribute
-
-
 @dataclass(slots=True)
-class _Log:
-    """What was read of a log so far; trials by their numbers, which are Optuna's ids in a log of one study."""
+class SnapshotParts:
+    """What was read of a study so far; trials by their numbers.
+
+    ``of_trials``: attributes beside the record. ``ended_at``: in unix seconds, of trials that Optuna was told of.
+    """
 
     attributes: dict[str, Any] = field(default_factory=dict)
     of_trials: dict[int, dict[str, Any]] = field(default_factory=dict)
     records: dict[int, TrialRecord] = field(default_factory=dict)
     ended_at: dict[int, float] = field(default_factory=dict)
-
-    def add(self, line: bytes) -> None:
-        """Take up one operation.
-
-        Raises:
-            ValueError: It is no JSON, or a record is not valid.
-        """
-        found = _RECORD_OF.match(line)
-        if found:
-            self.records[int(found[1])] = _RecordLine.model_validate_json(line).user_attr.record
-            return
-        self._add_parsed(from_json(line))
 
     def snapshot(self) -> StudySnapshot:
         """Return what was read."""
@@ -189,19 +108,6 @@ class _Log:
             started=tuple(self._started()),
             untold=tuple(number for number in order if number not in self.ended_at),
         )
-
-    def _add_parsed(self, operation: Mapping[str, Any]) -> None:
-        code = operation["op_code"]
-        if code == _SET_STUDY_ATTRIBUTE:
-            self.attributes.update(operation["user_attr"])
-        elif code == _SET_TRIAL_ATTRIBUTE:
-            number, attributes = operation["trial_id"], operation["user_attr"]
-            if RECORD in attributes:
-                self.records[number] = TrialRecord.model_validate(attributes[RECORD])
-            self.of_trials.setdefault(number, {}).update(attributes)
-        elif code == _SET_STATE and operation["state"] in _ENDED:
-            ended_at = datetime.fromisoformat(operation["datetime_complete"])
-            self.ended_at[operation["trial_id"]] = ended_at.timestamp()
 
     def _started(self) -> Iterable[tuple[AskedTrial, str]]:
         """Return the trials that a worker has, and that are not finished, nor their records written."""

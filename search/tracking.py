@@ -39,7 +39,7 @@ from search.mlflow_store import SQLITE, create_database
 from search.mlflow_view import EXPERIMENT_TAGS, SHARED_VIEW
 from search.spec import load_spec
 from search.study_folder import StudyFolder
-from search.study_snapshot import read_attributes
+from search.study_reading import read_attributes
 from search.tracking_writer import Projection, StudyAddress, address_of
 
 __all__ = ["MlflowProjection", "all_runs", "log_report", "project_study"]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.postgresql_server import PostgresqlServer, why_no_server
 from pruning_core.data import DataSplits
 from tests.synthetic import make_data, make_network
 
@@ -47,6 +48,27 @@ def object_store(object_store_server: ObjectStore) -> Iterator[ObjectStore]:
     object_store_server.requests.clear()
     yield object_store_server
     object_store_server.fault = None
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """A PostgreSQL server of our own, for as long as the tests run."""
+    reason = why_no_server()
+    if reason is not None:
+        pytest.skip(reason)
+    server = PostgresqlServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def database_url(postgresql: PostgresqlServer) -> str:
+    """The address of an empty database, as ``storage.optuna`` takes it."""
+    postgresql.start()  # a test may have left it stopped
+    return postgresql.create_database()
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from pruning_core.errors import PrunefrontError, StorageError
+from search.database_lock import hold_in_database
 from search.doctor import Finding, Patient, examine
 from search.doctor.mlflow_checks import rebuild_mlflow
 from search.next_steps import command, open_study
@@ -39,7 +40,7 @@ def examine_study(study: str, storage: Path, *, mend: bool, rebuild: bool, as_js
     add_plug_in_path(patient.spec.plug_ins)
     mended: list[Finding] = []
     if mend or rebuild:
-        with hold_study(folder):
+        with hold_in_database(patient.database, study), hold_study(folder):
             if rebuild:
                 typer.echo(f"MLflow: {rebuild_mlflow(patient)} trials written anew", err=as_json)
             found = examine(patient)

@@ -29,8 +29,8 @@ from search.pick_book import read_picks
 from search.plug_in_path import add_plug_in_path
 from search.spec import load_spec
 from search.study_folder import StudyFolder
+from search.study_reading import read_attributes
 from search.study_records import read_study
-from search.study_snapshot import read_attributes
 from search.text_tables import table_lines
 from search.tracking_writer import quieten_mlflow
 

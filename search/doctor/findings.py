@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 
 from reports.records import StudyRecords, TrialRecord, TrialStatus
-from search.driver_presence import driver_pid
+from search.driver_presence import driver_of
 from search.spec import SearchSpec, load_spec
 from search.study_folder import StudyFolder
+from search.study_place import database_of
+from search.study_reading import read_snapshot
 from search.study_records import read_study
-from search.study_snapshot import StudySnapshot, read_snapshot
+from search.study_snapshot import StudySnapshot
 
 __all__ = ["Finding", "Patient", "numbers"]
 
@@ -62,10 +63,16 @@ class Patient:
         """The study as reports see it, with the test scores that are kept."""
         return read_study(self.folder)
 
+    @cached_property
+    def database(self) -> str | None:
+        """Where the trials are; None: in a journal."""
+        return database_of(self.folder)
+
     @property
     def is_driven(self) -> bool:
         """Whether another process works on the study: what it is writing may look unfinished."""
-        return driver_pid(self.folder) not in {None, os.getpid()}
+        driver = driver_of(self.folder)
+        return driver is not None and not driver.is_this_process
 
     @property
     def finished(self) -> list[TrialRecord]:

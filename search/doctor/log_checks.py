@@ -16,15 +16,21 @@ __all__ = ["check_log", "check_trials"]
 
 
 def check_log(patient: Patient) -> Iterator[Finding]:
-    """The log is there, ends with a whole line, and every line can be read."""
+    """The log is there, ends with a whole line, and every line can be read; or the database can."""
+    if patient.database is None:
+        yield from _check_journal(patient)
+        return
+    try:
+        if not patient.snapshot.attributes:
+            yield _not_begun(patient, f"the study is not in {patient.database}")
+    except StorageError as error:
+        yield Finding(problem=str(error), remedy="look whether the database's server runs")
+
+
+def _check_journal(patient: Patient) -> Iterator[Finding]:
     path = patient.folder.journal_path
-    resume = command(patient.folder, "resume")
     if not path.is_file():
-        yield Finding(
-            problem="the log is not there: the driver was stopped before it began",
-            remedy=f"type `{resume}`",
-            is_note=True,
-        )
+        yield _not_begun(patient, "the log is not there")
         return
     content = path.read_bytes()
     whole = length_of_whole_lines(content)
@@ -43,6 +49,14 @@ def check_log(patient: Patient) -> Iterator[Finding]:
         )
 
 
+def _not_begun(patient: Patient, what: str) -> Finding:
+    return Finding(
+        problem=f"{what}: the driver was stopped before it began",
+        remedy=f"type `{command(patient.folder, 'resume')}`",
+        is_note=True,
+    )
+
+
 def check_trials(patient: Patient) -> Iterator[Finding]:
     """Each trial is there once, and is either finished or waits for its turn."""
     snapshot = patient.snapshot
@@ -59,7 +73,7 @@ def check_trials(patient: Patient) -> Iterator[Finding]:
         if len(same) > 1:
             yield Finding(
                 problem=f"{numbers(same)} are the same run ({key}), and a run counts once",
-                remedy="report it, with the file study.journal",
+                remedy=f"report it, with {patient.database or 'the file study.journal'}",
             )
     waiting = [asked.number for asked, _ in snapshot.started if asked.is_waiting]
     interrupted = [asked.number for asked, _ in snapshot.started if not asked.is_waiting]

@@ -23,7 +23,7 @@ def test_every_fault_is_dealt_and_those_that_need_a_place_of_their_own_get_one()
     counts = Counter(kind for _, kinds in dealt for kind in kinds)
     assert sum(counts.values()) == 40
     assert max(counts.values()) - min(counts.values()) <= 1
-    for alone in ("disk full", "MLflow server killed"):
+    for alone in ("disk full", "MLflow server killed", "PostgreSQL restarted"):
         assert all(set(kinds) == {alone} for _, kinds in dealt if alone in kinds)
 
 

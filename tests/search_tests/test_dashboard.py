@@ -12,8 +12,11 @@ from wsgiref.util import setup_testing_defaults
 
 import pytest
 
+from benchmarks.postgresql_server import PostgresqlServer
 from reports.records import TrialStatus
 from search.dashboard import LiveDashboard, start_dashboard
+from search.spec import load_spec
+from search.study import open_search_study
 from search.study_folder import StudyFolder
 from tests.reports_tests.synthetic import make_record
 from tests.search_tests.stored_studies import SPEC, store_study
@@ -101,3 +104,20 @@ def test_new_trials_and_new_studies_appear_and_studies_keep_their_places(
     assert len(answer_of(dashboard, "/api/studies/1")["trials"]) == 1
     names = [one["study_name"] for one in answer_of(dashboard, "/api/studies")["study_summaries"]]
     assert sorted(names) == ["earlier-in-the-alphabet", "tiny"]
+
+
+def test_a_study_in_a_database_is_shown_with_what_is_new_and_a_server_that_is_away_is_told_of(
+    tmp_path: Path, postgresql: PostgresqlServer, database_url: str
+) -> None:
+    records = [make_record(number, status=one) for number, one in enumerate(STATUSES)]
+    stored = store_study(tmp_path, records, text=SPEC + f"storage: {{optuna: '{database_url}'}}\n")
+    dashboard = LiveDashboard(stored.root, shortest_life_s=0.0)
+    states = [trial["state"] for trial in answer_of(dashboard, "/api/studies/0")["trials"]]
+    assert states == ["Complete", "Complete", "Fail", "Running"]
+    study = open_search_study(stored, load_spec(stored.spec_path))
+    (asked,) = study.adopt()
+    study.tell(make_record(asked.number).model_copy(update={"study": "tiny"}))
+    states = [trial["state"] for trial in answer_of(dashboard, "/api/studies/0")["trials"]]
+    assert states == ["Complete", "Complete", "Fail", "Complete"]
+    postgresql.stop()
+    assert answer_of(dashboard, "/api/studies/0")["reason"].startswith("the database postgresql+psycopg://")

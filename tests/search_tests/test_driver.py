@@ -6,13 +6,12 @@ import io
 import itertools
 import json
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ray.tune.search import Searcher
 from rich.console import Console
 
 from pruning_core.errors import InfeasibleBudgetsError, InvalidDataError, StorageError
@@ -25,8 +24,7 @@ from search.spec import SearchSpec
 from search.study_folder import StudyFolder
 from search.study_records import read_study
 from search.timeline import read_timeline
-from search.work_items import WorkItem
-from search.worker import METRIC, execute_item
+from tests.search_tests.driver_in_process import Tracker, replace_seams, run_in_process
 from tests.search_tests.synthetic_backend import FACTORY, FULL_DISK, SyntheticBackend
 from tests.search_tests.synthetic_search import make_spec
 
@@ -40,57 +38,10 @@ class Unreachable:
         raise ConnectionError(f"no route to host for {len(study.records)} trials, {final_status}")
 
 
-class Tracker:
-    def __init__(self) -> None:
-        self.num_written = 0
-
-    def sync(self, study: StudyRecords, final_status: str | None = None) -> None:  # noqa: ARG002 - the protocol's
-        self.num_written = len(study.records)
-
-
-def run_in_process(
-    searcher: RaySearcher,
-    *,
-    slots: int,
-    resources: Mapping[str, float],
-    folder: Path,
-    on_step: Callable[[], None],
-    max_failures: int,
-) -> None:
-    """Run one item after the other, as Ray Tune would through the searcher."""
-    assert slots >= 1
-    assert resources["cpu"] == 1
-    assert folder.is_dir()
-    assert max_failures == 1
-    for number in itertools.count():
-        on_step()
-        config = searcher.suggest(str(number))
-        if config == Searcher.FINISHED:
-            return
-        packed = json.loads(config["packed"])
-        if "item" not in packed:
-            searcher.on_trial_complete(str(number), {METRIC: 0, "done": True})
-            continue
-        outcome = execute_item(
-            WorkItem.from_plain(packed["item"]), packed["config"], BackendSettings(**packed["backend"])
-        )
-        searcher.on_trial_complete(
-            str(number), {METRIC: 1, "outcome": json.dumps(outcome.to_plain()), "done": True}
-        )
-
-
 @pytest.fixture(autouse=True)
 def seams(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No Ray, no MLflow, no waiting."""
-
-    @contextmanager
-    def no_ray(**_: object) -> Iterator[Path]:
-        yield tmp_path
-
-    monkeypatch.setattr(ray_place, "local_ray", no_ray)
-    monkeypatch.setattr(driver, "run_items", run_in_process)
-    monkeypatch.setattr(session, "open_projection", lambda *_: Tracker())
-    monkeypatch.setattr(driver, "FINISHED", session.EndReason("finished", "FINISHED", 1.0))
+    replace_seams(monkeypatch, tmp_path)
 
 
 def search(

@@ -9,7 +9,7 @@ import pytest
 from pruning_core.errors import StorageError
 from reports.records import TrialStatus
 from search.backend import BackendSettings
-from search.study import read_snapshot
+from search.study_reading import read_snapshot
 from search.work_items import ItemKind
 from tests.search_tests.synthetic_backend import (
     BROKEN_SELECTOR,
@@ -242,3 +242,18 @@ def test_the_synthetic_backend_refuses_a_trial_before_its_stages(tmp_path: Path)
     backend = SyntheticBackend(BackendSettings(factory="", artifacts=str(tmp_path)))
     with pytest.raises(AssertionError, match="must exist before a trial starts"):
         backend.run_trial(make_spec().run)
+
+
+@pytest.mark.parametrize("num_steps", [8, 11, 14])
+def test_a_driver_that_died_in_the_middle_of_a_proposal_leaves_none_untried(
+    tmp_path: Path, num_steps: int
+) -> None:
+    spec = make_spec()
+    folder = make_folder(tmp_path, spec)
+    killed = SyntheticSearch(spec, folder)
+    killed.run(num_steps)
+    killed.study._study.ask()  # a trial that has no values yet
+    resumed = SyntheticSearch(spec, folder)
+    resumed.run()
+    assert len(resumed.study.finished()) == 12
+    assert all(trial.state.is_finished() for trial in resumed.study._study.get_trials())

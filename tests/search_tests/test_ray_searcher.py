@@ -124,3 +124,15 @@ def test_the_end_is_told_once_nothing_runs(search: SyntheticSearch, tmp_path: Pa
     search.run()
     searcher = make_searcher(search, tmp_path)
     assert searcher.suggest("a") == Searcher.FINISHED
+
+
+def test_what_a_watch_finds_out_ends_the_search_and_is_kept(search: SyntheticSearch, tmp_path: Path) -> None:
+    class Lost:
+        def check(self) -> None:
+            raise StorageError("somebody else holds the study")
+
+    settings = BackendSettings(factory=FACTORY, artifacts=str(search.folder.artifacts_path))
+    searcher = RaySearcher(search.proposer, settings, slots=1, folder=tmp_path, watches=[Lost()])
+    with pytest.raises(StorageError, match="somebody else holds the study"):
+        searcher.check()
+    assert isinstance(searcher.error, StorageError)

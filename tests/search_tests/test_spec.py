@@ -219,7 +219,11 @@ def test_a_wrong_override_is_blamed_on_the_command_line(tmp_path: Path, override
             SPEC + "  fine_tuning.epochs: {choices: [5, 10]}\nhalving: {rule: stopping}\n",
             "'halving.rule': compares trials after equal parts of equal trainings, so search.fine_tuning.epochs must",
         ),
-        (SPEC + "storage: {optuna: 'postgresql://db'}\n", "'storage.optuna': .*not built yet"),
+        (
+            SPEC + "storage: {optuna: 'sqlite:///db'}\n",
+            "'storage.optuna': must be null .a journal file. or postgresql.psycopg://USER@HOST:PORT/DATABASE, but got "
+            "sqlite://",
+        ),
         (
             SPEC + "storage: {artifacts: shared}\n",
             "'storage.artifacts': must be the absolute path of a shared folder, file:///PATH, s3://BUCKET/PREFIX",

@@ -3,33 +3,28 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import optuna
 import pytest
 from optuna.trial import TrialState
 
-from reports.records import TrialRecord, TrialStatus
+from reports.records import TrialStatus
 from search.spec import SearchSpec
-from search.study import SearchStudy, open_search_study, read_snapshot
-from search.study_folder import StudyFolder
-from search.study_journal import read_journal
-from tests.reports_tests.synthetic import make_record
+from search.study import SearchStudy, open_search_study
+from search.study_reading import read_snapshot
+from tests.search_tests.dying_driver import (
+    WIDE,
+    load_trials,
+    mortal_spec,
+    record_of,
+    take_up,
+    tell_trials,
+)
 from tests.search_tests.synthetic_search import make_folder, make_spec
 
-WIDE = {
-    "budgets.macs": {"low": 0.3, "high": 0.9},
-    "saliency.num_basis": {"choices": [1, 2, 4]},
-    "loss_weights.steering": {"low": 0.01, "high": 10.0, "log": True},
-}
 
-
-def load_trials(folder: StudyFolder) -> list[optuna.trial.FrozenTrial]:
-    storage = read_journal(folder)
-    assert storage is not None
-    return optuna.load_study(study_name=folder.study, storage=storage).trials
-
-
-def record_of(number: int, spec: SearchSpec, status: TrialStatus = TrialStatus.COMPLETE) -> TrialRecord:
-    return make_record(number, status=status).model_copy(update={"study": spec.study})
+@pytest.fixture(params=["journal", "postgresql"])
+def place(request: pytest.FixtureRequest) -> dict[str, str | None]:
+    """Where trials are kept, as a spec says it."""
+    return {"optuna": None if request.param == "journal" else request.getfixturevalue("database_url")}
 
 
 def propose_and_tell(study: SearchStudy, spec: SearchSpec, num_trials: int) -> list[dict[str, object]]:
@@ -72,9 +67,9 @@ def test_another_seed_proposes_something_else(tmp_path: Path) -> None:
     ],
 )
 def test_each_end_of_a_trial_has_its_state_in_optuna(
-    tmp_path: Path, status: TrialStatus, state: TrialState
+    tmp_path: Path, place: dict[str, str | None], status: TrialStatus, state: TrialState
 ) -> None:
-    spec = make_spec(search=WIDE)
+    spec = make_spec(storage=place, search=WIDE)
     folder = make_folder(tmp_path, spec)
     study = open_search_study(folder, spec)
     record = record_of(study.ask().number, spec, status)
@@ -91,8 +86,8 @@ def test_each_end_of_a_trial_has_its_state_in_optuna(
     assert (trial.constraints.get("budgets") == 1.0) is (status is TrialStatus.INFEASIBLE)
 
 
-def test_violated_constraints_are_known_to_the_sampler(tmp_path: Path) -> None:
-    spec = make_spec(search=WIDE, constraints={"params": "<= 10%"})
+def test_violated_constraints_are_known_to_the_sampler(tmp_path: Path, place: dict[str, str | None]) -> None:
+    spec = make_spec(storage=place, search=WIDE, constraints={"params": "<= 10%"})
     folder = make_folder(tmp_path, spec)
     study = open_search_study(folder, spec)
     record = record_of(study.ask().number, spec).model_copy(update={"constraint_values": {"params": 0.3}})
@@ -100,8 +95,10 @@ def test_violated_constraints_are_known_to_the_sampler(tmp_path: Path) -> None:
     assert load_trials(folder)[0].constraints["params"] == 0.3
 
 
-def test_an_interrupted_trial_keeps_its_number_and_values(tmp_path: Path) -> None:
-    spec = make_spec(search=WIDE)
+def test_an_interrupted_trial_keeps_its_number_and_values(
+    tmp_path: Path, place: dict[str, str | None]
+) -> None:
+    spec = make_spec(storage=place, search=WIDE)
     folder = make_folder(tmp_path, spec)
     killed = open_search_study(folder, spec)
     asked = [killed.ask() for _ in range(3)]
@@ -117,28 +114,14 @@ def test_an_interrupted_trial_keeps_its_number_and_values(tmp_path: Path) -> Non
 
 
 def test_a_driver_may_die_after_any_line_it_writes(tmp_path: Path) -> None:
-    spec = make_spec(search=WIDE, constraints={"params": "<= 10%"}, sampler={"name": "tpe"})
+    spec = mortal_spec()
     folder = make_folder(tmp_path / "whole", spec)
-    study = open_search_study(folder, spec)
-    study.note({"id": "x", "created_at": 0.0})
-    values = []
-    for _ in range(2):
-        asked = study.ask()
-        values.append(dict(asked.values))
-        study.mark_started(asked.number, f"key-{asked.number}")
-        study.tell(record_of(asked.number, spec).model_copy(update={"constraint_values": {"params": 0.3}}))
+    values = tell_trials(open_search_study(folder, spec), spec, 2)
     lines = folder.journal_path.read_bytes().splitlines(keepends=True)
     for num_lines in range(1, len(lines) + 1):
         folder = make_folder(tmp_path / str(num_lines), spec)
         folder.journal_path.write_bytes(b"".join(lines[:num_lines]) + lines[0][:7])
-        resumed = open_search_study(folder, spec)
-        for trial in resumed.adopt():
-            resumed.tell(
-                record_of(trial.number, spec).model_copy(update={"constraint_values": {"params": 0.3}})
-            )
-        while len(resumed.finished()) < 2:
-            resumed.tell(record_of(resumed.ask().number, spec))
-        trials = load_trials(folder)
+        trials = take_up(folder, spec, 2)
         assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 2
         assert [trial.params for trial in trials] == values
 
@@ -161,8 +144,8 @@ def test_reading_a_study_that_has_not_begun_creates_nothing(tmp_path: Path) -> N
     assert not folder.journal_path.exists()
 
 
-def test_refused_proposals_leave_no_record(tmp_path: Path) -> None:
-    spec = make_spec(search=WIDE)
+def test_refused_proposals_leave_no_record(tmp_path: Path, place: dict[str, str | None]) -> None:
+    spec = make_spec(storage=place, search=WIDE)
     folder = make_folder(tmp_path, spec)
     study = open_search_study(folder, spec)
     study.refuse(study.ask().number, "same configuration as trial 7")
@@ -171,8 +154,8 @@ def test_refused_proposals_leave_no_record(tmp_path: Path) -> None:
     assert (trial.state, trial.user_attrs["refused"]) == (TrialState.FAIL, "same configuration as trial 7")
 
 
-def test_given_points_are_enqueued_once(tmp_path: Path) -> None:
-    spec = make_spec(search=WIDE)
+def test_given_points_are_enqueued_once(tmp_path: Path, place: dict[str, str | None]) -> None:
+    spec = make_spec(storage=place, search=WIDE)
     folder = make_folder(tmp_path, spec)
     points = [{"budgets.macs": 0.5}, {"budgets.macs": 0.7, "saliency.num_basis": 4}]
     study = open_search_study(folder, spec)
@@ -195,8 +178,8 @@ def test_tried_configurations_are_avoided_until_none_is_left(tmp_path: Path) -> 
     assert study.ask().values["saliency.num_basis"] in tried
 
 
-def test_facts_about_a_study_are_noted_once(tmp_path: Path) -> None:
-    spec = make_spec()
+def test_facts_about_a_study_are_noted_once(tmp_path: Path, place: dict[str, str | None]) -> None:
+    spec = make_spec(storage=place)
     folder = make_folder(tmp_path, spec)
     open_search_study(folder, spec).note({"id": "first", "created_at": 1.0})
     again = open_search_study(folder, spec)

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import gc
 import json
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
+from benchmarks.postgresql_server import PostgresqlServer
 from pruning_core.errors import StorageError
 from reports.records import TrialRecord
+from search.database_snapshot import read_parts
+from search.spec import SearchSpec
 from search.study import open_search_study
 from search.study_folder import StudyFolder
-from search.study_journal import read_journal
-from search.study_snapshot import RECORD, STARTED_AT, read_attributes, read_snapshot
+from search.study_reading import read_attributes, read_snapshot
+from search.study_snapshot import RECORD, STARTED_AT
+from search.study_storage import read_storage
 from tests.search_tests.synthetic_search import SyntheticSearch, make_folder, make_spec
 
 
-@pytest.fixture
-def searched(tmp_path: Path) -> StudyFolder:
-    """A study with halving, enqueued and refused proposals, stopped halfway."""
-    spec = make_spec(
+def halving_spec(**changes: Any) -> SearchSpec:
+    """A search with halving, enqueued and refused proposals."""
+    return make_spec(
         search={"budgets.macs": {"choices": [0.1, 0.4, 0.6]}, "saliency.num_basis": {"choices": [1, 2]}},
         halving={"rule": "promotion", "eta": 2},
         run={
@@ -33,19 +39,43 @@ def searched(tmp_path: Path) -> StudyFolder:
         },
         first=[{"budgets.macs": 0.6}],
         limits={"trials": 6},
+        **changes,
     )
-    folder = make_folder(tmp_path, spec)
-    SyntheticSearch(spec, folder, slots=3, seed=1).run(9)
+
+
+def stopped_halfway(root: Path, spec: SearchSpec) -> StudyFolder:
+    folder = make_folder(root, spec)
+    search = SyntheticSearch(spec, folder, slots=3, seed=1)
+    search.study.note({"id": "x", "created_at": 0.0})
+    search.run(9)
     return folder
 
 
+@pytest.fixture
+def searched(tmp_path: Path) -> StudyFolder:
+    """A study in a journal, stopped halfway."""
+    return stopped_halfway(tmp_path, halving_spec())
+
+
+@pytest.fixture
+def searched_in_database(tmp_path: Path, database_url: str) -> StudyFolder:
+    """The same search with its study in a database, behind another one in it."""
+    other = make_spec(study="other", storage={"optuna": database_url}, limits={"trials": 2})
+    SyntheticSearch(other, make_folder(tmp_path, other)).run()
+    return stopped_halfway(tmp_path / "database", halving_spec(storage={"optuna": database_url}))
+
+
 def optuna_study(folder: StudyFolder) -> optuna.Study:
-    storage = read_journal(folder)
+    storage = read_storage(folder)
     assert storage is not None
     return optuna.load_study(study_name=folder.study, storage=storage)
 
 
-def test_records_attributes_and_started_trials_are_those_that_optuna_reads(searched: StudyFolder) -> None:
+@pytest.mark.parametrize("place", ["searched", "searched_in_database"])
+def test_records_attributes_and_started_trials_are_those_that_optuna_reads(
+    request: pytest.FixtureRequest, place: str
+) -> None:
+    searched = request.getfixturevalue(place)
     study, snapshot = optuna_study(searched), read_snapshot(searched)
     trials = study.get_trials()
     recorded = sorted(
@@ -61,6 +91,64 @@ def test_records_attributes_and_started_trials_are_those_that_optuna_reads(searc
     assert any(asked.rungs for asked, _ in snapshot.started)
     assert len(snapshot.records) > 1
     assert len(running) > 0
+
+
+def test_a_database_says_what_the_journal_of_the_same_search_says(
+    searched: StudyFolder, searched_in_database: StudyFolder
+) -> None:
+    journal, database = read_snapshot(searched), read_snapshot(searched_in_database)
+    assert timeless(database.records) == timeless(journal.records)
+    assert database.untold == journal.untold
+    assert database.attributes == journal.attributes
+    assert [(one.number, one.values, one.is_waiting, key) for one, key in database.started] == [
+        (one.number, one.values, one.is_waiting, key) for one, key in journal.started
+    ]
+    assert [[rung.epochs for rung in one.rungs] for one, _ in database.started] == [
+        [rung.epochs for rung in one.rungs] for one, _ in journal.started
+    ]
+    assert len(database.records) > 1
+
+
+def timeless(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
+    """What does not depend on when, and for how long, trials ran."""
+    times = {"started_at", "finished_at", "seconds", "rungs"}
+    return [record.model_dump(exclude=times) for record in records]
+
+
+def test_times_in_a_database_are_those_of_the_clock(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    time.tzset()
+    try:
+        before = time.time()
+        spec = make_spec(storage={"optuna": database_url}, limits={"trials": 3})
+        folder = make_folder(tmp_path, spec)
+        SyntheticSearch(spec, folder).run()
+        parts = read_parts(database_url, folder.study)
+        assert len(parts.ended_at) == 3
+        assert all(before <= ended_at <= time.time() for ended_at in parts.ended_at.values())
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_record_that_is_none_of_ours_is_named(
+    postgresql: PostgresqlServer, searched_in_database: StudyFolder, database_url: str
+) -> None:
+    spoil = "UPDATE trial_user_attributes SET value_json = '{}' WHERE key = 'record'"
+    postgresql.execute(spoil, database_url.rpartition("/")[2])
+    with pytest.raises(
+        StorageError, match=r"the record of trial \d+ of 'demo' in postgresql.* must be one of ours"
+    ):
+        read_snapshot(searched_in_database)
+
+
+def test_a_study_that_has_not_begun_is_empty(tmp_path: Path, database_url: str) -> None:
+    folder = make_folder(tmp_path, make_spec(storage={"optuna": database_url}))
+    assert read_snapshot(folder).records == ()
+    assert read_attributes(folder) == {}
+    assert read_storage(folder) is None
 
 
 def test_a_record_that_was_written_and_not_told_counts_and_comes_last(tmp_path: Path) -> None:
