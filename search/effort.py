@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from search.brackets import bracket_sizes
 from search.halving_settings import HalvingConfig
 
 __all__ = ["Effort", "estimate_effort", "mean_share_of_epochs"]
@@ -59,7 +60,15 @@ def mean_share_of_epochs(halving: HalvingConfig, num_epochs: int) -> float:
     rungs = halving.rungs_of(num_epochs)
     if not rungs or halving.rule == "all":
         return 1.0
+    if halving.rule != "hyperband":
+        return _share_of_epochs(rungs, halving.eta, num_epochs)
+    sizes = bracket_sizes(len(rungs), halving.eta)
+    shares = [_share_of_epochs(rungs[bracket:], halving.eta, num_epochs) for bracket in range(len(sizes))]
+    return sum(size * share for size, share in zip(sizes, shares, strict=True)) / sum(sizes)
+
+
+def _share_of_epochs(rungs: Sequence[int], eta: int, num_epochs: int) -> float:
     share = 0.0
     for index, (start, end) in enumerate(itertools.pairwise((0, *rungs, num_epochs))):
-        share += (end - start) / num_epochs / halving.eta**index
+        share += (end - start) / num_epochs / eta**index
     return share

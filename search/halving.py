@@ -14,12 +14,13 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
 from reports.objectives import Direction
+from search.brackets import bracket_of
 from search.halving_order import best_rows
 
 __all__ = ["HALVINGS", "HalvingRule", "RungResult", "RungState", "Verdicts"]
@@ -115,6 +116,33 @@ def _promotion(state: RungState) -> Verdicts:
     return Verdicts(go_on=tuple(go_on), stop=tuple(sorted(state.waiting)) if is_over else ())
 
 
+def _hyperband(state: RungState) -> Verdicts:
+    """Decide as ``stopping`` does, each trial among those of its bracket, from the bracket's first rung on."""
+    rungs = sorted(state.rungs)
+    bracket_by_number = {number: bracket_of(number, len(rungs), state.eta) for number in state.waiting}
+    go_on: list[int] = []
+    stop: list[int] = []
+    for bracket in set(bracket_by_number.values()):
+        waiting = {
+            number: epochs for number, epochs in state.waiting.items() if bracket_by_number[number] == bracket
+        }
+        judged = {number: epochs for number, epochs in waiting.items() if epochs in rungs[bracket:]}
+        go_on += waiting.keys() - judged.keys()
+        results = {
+            epochs: [
+                one for one in state.rungs[epochs] if bracket_of(one.number, len(rungs), state.eta) == bracket
+            ]
+            for epochs in set(judged.values())
+        }
+        found = _stopping(replace(state, rungs=results, waiting=judged))
+        go_on += found.go_on
+        stop += found.stop
+    return Verdicts(
+        go_on=tuple(sorted(go_on, key=lambda number: (-state.waiting[number], number))),
+        stop=tuple(sorted(stop)),
+    )
+
+
 def _best(state: RungState, results: Sequence[RungResult], num_best: int) -> list[int]:
     """Return the best trials of a rung; those that can never be on the front are worse than all others."""
     best: list[int] = []
@@ -132,5 +160,6 @@ HALVINGS: dict[str, HalvingRule | None] = {
     "all": _all_go_on,
     "stopping": _stopping,
     "promotion": _promotion,
+    "hyperband": _hyperband,
 }
 """``none`` has no rungs; ``all`` measures every rung and stops nobody; the others halve."""

@@ -23,7 +23,8 @@ class HalvingConfig(Settings):
 
     Attributes:
         rule: ``none``; ``stopping`` decides about each trial when it reaches a rung; ``promotion`` lets it wait until
-            the rung holds enough to compare it with; ``all`` measures every rung and stops nobody. The keys of
+            the rung holds enough to compare it with; ``hyperband`` stops some trials from the first rung on, some
+            from later ones, some never (`brackets`); ``all`` measures every rung and stops nobody. The keys of
             ``HALVINGS``.
         eta: One of so many goes on after each rung.
         rungs: After how many epochs of ``run.fine_tuning`` trials are compared; the end is not one of them.

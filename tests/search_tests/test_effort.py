@@ -42,6 +42,8 @@ def test_no_number_of_slots_is_faster_than_one_stage_after_another() -> None:
         (HalvingConfig(rule="all"), 1),
         (HalvingConfig(rule="stopping"), (1 + 2 / 3 + 6 / 9) / 9),
         (HalvingConfig(rule="promotion", eta=2, rungs=(4,)), (4 + 5 / 2) / 9),
+        # brackets of 2 and 2 trials: one halving after 4 epochs, or none
+        (HalvingConfig(rule="hyperband", eta=2, rungs=(4,)), (2 * (4 + 5 / 2) + 2 * 9) / 4 / 9),
     ],
 )
 def test_halving_saves_epochs(halving: HalvingConfig, share: float) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from reports.objectives import Direction
+from search.brackets import bracket_of
 from search.halving import HALVINGS, HalvingRule, RungResult, RungState, Verdicts
 
 UP, DOWN = Direction.MAXIMIZE, Direction.MINIMIZE
@@ -155,3 +156,28 @@ def test_every_rule_brings_every_trial_to_an_end(name: str, seed: int) -> None:
                 climbing.append((number, level))
     assert len(ended) == 25
     assert 1 <= sum(end == "complete" for end in ended.values()) <= (25 if name == "all" else 8)
+
+
+def test_hyperband_judges_a_trial_among_its_bracket_from_the_brackets_first_rung_on() -> None:
+    eta, rungs = 2, (1, 2)
+    by_bracket: dict[int, list[int]] = {bracket: [] for bracket in range(3)}
+    for number in range(40):
+        by_bracket[bracket_of(number, len(rungs), eta)].append(number)
+    results = {
+        epochs: [RungResult(number=number, values=(float(number),)) for number in range(40)]
+        for epochs in rungs
+    }
+
+    def gone_on(epochs: int, numbers: Sequence[int]) -> list[int]:
+        found = decide("hyperband", results, dict.fromkeys(numbers, epochs), eta=eta)
+        assert sorted(found.go_on + found.stop) == sorted(numbers)
+        return sorted(found.go_on)
+
+    early, late, never = by_bracket[0], by_bracket[1], by_bracket[2]
+    assert gone_on(1, early) == early[:1], (
+        "losses rise, so only the first was ever among the best half before it"
+    )
+    assert gone_on(1, late) == late, "their first rung is a later one"
+    assert gone_on(2, late) == late[:1]
+    assert gone_on(2, never) == never
+    assert gone_on(1, range(40)) == sorted([*early[:1], *late, *never])

@@ -184,8 +184,8 @@ def test_a_wrong_override_is_blamed_on_the_command_line(tmp_path: Path, override
         ),
         (
             SPEC + "scheduler: {name: fifo}\n",
-            "spec.yaml:7: 'scheduler': trials are stopped early by halving.rule .none, all, stopping, promotion., "
-            "but got .'name': 'fifo'.",
+            "spec.yaml:7: 'scheduler': trials are stopped early by halving.rule .none, all, stopping, promotion, "
+            "hyperband., but got .'name': 'fifo'.",
         ),
         (
             SPEC + "halving: {rule: asha}\n",
