@@ -42,6 +42,26 @@ def test_a_recording_can_be_continued_with_more_configurations(tmp_path: Path) -
         record([*line, "--configurations", "5", "run.seed=3"], run_here)
 
 
+def test_a_recording_can_be_made_in_parts_whose_searches_are_gone(tmp_path: Path) -> None:
+    path, out, stages = tmp_path / "spec.yaml", tmp_path / "runs.jsonl", tmp_path / "stages"
+    path.write_text(dump_spec(recorded_spec(search=GRID)))
+    line = [str(path), "--out", str(out), "--stages", str(stages)]
+    (stages / "v1" / "ab" / "abc").mkdir(parents=True)
+    record([*line, f"storage.path={tmp_path}/one", "--configurations", "4"], run_here)
+    assert (tmp_path / "one/artifacts/v1/ab/abc").is_dir()
+    first = read_recording(out)
+    record([*line, f"storage.path={tmp_path}/two", "--configurations", "7", "--seed", "1"], run_here)
+    both = read_recording(out)
+    assert both.runs[:4] == first.runs
+    assert 7 <= len(both.runs) <= 11
+    values = [json.dumps(run.values, sort_keys=True) for run in both.runs]
+    assert len(set(values)) == len(values)
+    assert [line.partition(" --seed ")[2] for line in both.command.splitlines()] == ["0", "1"]
+    other = [*line, f"storage.path={tmp_path}/three", "--configurations", "1", "--seed", "2", "run.seed=3"]
+    with pytest.raises(InvalidSettingsError, match="all parts of a recording must have one spec"):
+        record(other, run_here)
+
+
 def test_rules_are_compared_in_a_table(tmp_path: Path) -> None:
     path = tmp_path / "runs.jsonl"
     write_recording(make_recording(40), path)
