@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.cells import Cell, filled_on
 from benchmarks.replay_curves import band_of_time, time_until
-from benchmarks.replay_rows import OURS, ROWS, is_peer
+from benchmarks.replay_rows import ROWS, is_ours, is_peer
 from search.replay.surrogate import FitQuality
 
 __all__ = ["best_peer", "by_row", "render"]
@@ -83,7 +83,7 @@ def _final_table(rows: Mapping[str, Sequence[Cell]], peer: str | None) -> list[s
 
 
 def _verdict(rows: Mapping[str, Sequence[Cell]], peer: str | None) -> list[str]:
-    ours = [row for row in rows if row.startswith(f"{OURS},")]
+    ours = [row for row in rows if is_ours(row)]
     if peer is None or not ours:
         return []
     level = float(band_of_time(rows[peer]).median_G[-1])
@@ -103,7 +103,7 @@ def _verdict(rows: Mapping[str, Sequence[Cell]], peer: str | None) -> list[str]:
 def _time_table(rows: Mapping[str, Sequence[Cell]]) -> list[str]:
     """Write when each search reaches the median end of each other one."""
     bands = {row: band_of_time(cells) for row, cells in rows.items()}
-    targets = [row for row in rows if is_peer(row) or row.startswith(f"{OURS},")]
+    targets = [row for row in rows if is_peer(row) or is_ours(row)]
     if not targets:
         return []
     lines = ["", "## Share of the time until another search's median end is reached", ""]

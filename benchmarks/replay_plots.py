@@ -17,7 +17,7 @@ from benchmarks.replay_rows import COMPARED, OURS, RULES, row_name
 
 __all__ = ["plot_all"]
 
-_PALETTE = ("#8a8f98", "#e69f00", "#0072b2", "#009e73", "#d1495b", "#56b4e9", "#cc79a7", "#5b4b8a")
+_PALETTE = ("#8a8f98", "#e69f00", "#0072b2", "#009e73", "#d1495b", "#7a1f2b", "#56b4e9", "#cc79a7", "#5b4b8a")
 _COLOURS = dict(zip([*COMPARED, *PEERS], _PALETTE, strict=True))
 _PART = 10
 """The axis of hypervolumes begins at the lowest median of this part of the way: first steps would fill it."""
@@ -37,7 +37,7 @@ def _plot(
 ) -> None:
     bands = {row: band_of(cells) for row, cells in rows.items()}
     panels = {f"halving: {rule}": {one: row_name(one, rule) for one in COMPARED} for rule in RULES}
-    panels["other tools"] = {**{one: one for one in PEERS}, OURS: _best_of_ours(bands)}
+    panels["other tools"] = {**{one: one for one in PEERS}, **_best_of_ours(bands)}
     with mpl.rc_context({"font.size": 9, "svg.hashsalt": path.stem}):
         figure = Figure(figsize=(4 * len(panels), 3.6), layout="constrained")
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -57,15 +57,18 @@ def _plot(
 def _draw(axes: Axes, bands: Mapping[str, Band], title: str) -> None:
     for name, band in bands.items():
         colour = _COLOURS[name]
-        axes.plot(band.at_G, band.median_G, color=colour, linewidth=1.8 if name == OURS else 1.2, label=name)
+        axes.plot(band.at_G, band.median_G, color=colour, linewidth=1.8 if name in OURS else 1.2, label=name)
         axes.fill_between(band.at_G, band.low_G, band.high_G, color=colour, alpha=0.13, linewidth=0)
     axes.set_title(title, fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _best_of_ours(bands: Mapping[str, Band]) -> str:
-    names = [row_name(OURS, rule) for rule in RULES]
-    return max(names, key=lambda row: float(bands[row].median_G[-1]) if row in bands else -1.0)
+def _best_of_ours(bands: Mapping[str, Band]) -> dict[str, str]:
+    """Return the row of ours that ends highest, by the name of its sampler."""
+    rows = {row_name(one, rule): one for one in OURS for rule in RULES}
+    found = [row for row in rows if row in bands]
+    best = max(found, key=lambda row: float(bands[row].median_G[-1]), default=None)
+    return {} if best is None else {rows[best]: best}
 
 
 def _bottom(bands: Iterable[Band]) -> float:

@@ -13,10 +13,10 @@ from benchmarks.peers.methods import PEERS, Peer
 from benchmarks.replay_runs import Conditions, Ours
 from search.halving import HALVINGS
 
-__all__ = ["COMPARED", "OURS", "ROWS", "RULES", "Settings", "is_peer", "row_name"]
+__all__ = ["COMPARED", "OURS", "ROWS", "RULES", "Settings", "is_ours", "is_peer", "row_name"]
 
-OURS = "along_front"
-COMPARED = ("random", "nsga2", "tpe", "gp", OURS)
+OURS = ("along_front", "known_costs")
+COMPARED = ("random", "nsga2", "tpe", "gp", *OURS)
 RULES = tuple(rule for rule in HALVINGS if rule != "all")
 
 _ROOT = Path(__file__).parents[1]
@@ -27,7 +27,19 @@ _ALWAYS = (
     "search/samplers.py",
 )
 _OF_SAMPLERS = {
-    OURS: ("search/along_front.py", "search/front_gaps.py", "search/budget_axes.py", "search/parzen.py")
+    "along_front": (
+        "search/along_front.py",
+        "search/front_gaps.py",
+        "search/budget_axes.py",
+        "search/parzen.py",
+    ),
+    "known_costs": (
+        "search/known_costs.py",
+        "search/expected_front.py",
+        "search/accuracy_model.py",
+        "search/front_gaps.py",
+        "search/budget_axes.py",
+    ),
 }
 _OF_RULES = ("search/halving.py", "search/halving_order.py")
 
@@ -46,7 +58,13 @@ ROWS: dict[str, Ours | Peer] = {
 def is_peer(row: str) -> bool:
     """Whether a row is somebody else's search: another tool, or a sampler of Optuna, which stops no trial early."""
     one = ROWS[row]
-    return isinstance(one, Peer) or (one.sampler != OURS and one.rule == "none")
+    return isinstance(one, Peer) or (one.sampler not in OURS and one.rule == "none")
+
+
+def is_ours(row: str) -> bool:
+    """Whether a row is a search by one of our own samplers."""
+    one = ROWS[row]
+    return not isinstance(one, Peer) and one.sampler in OURS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,6 +4,9 @@ A mean alone would be smoother than networks are, and would make every rung tell
 prediction gets the held-out residuals of one recorded configuration, of all rungs and figures together, drawn by the
 configuration's own values: whoever asks twice gets the same answer.
 
+What a network costs is predicted as a part of its budget, where one varies: budgets are met, and used up but for a
+rounding step or for another budget that is tighter.
+
 Shape suffixes used in this file:
     R  recorded runs, or configurations asked about
     F  features, numbers that stand for the fields that vary
@@ -28,6 +31,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import KFold
 
+from pruning_core.budgets import parse_budget
 from pruning_core.errors import InvalidDataError
 from reports.records import NetworkScores
 from search.replay.recording import RecordedRun, Recording
@@ -36,6 +40,7 @@ from spaces import Value
 __all__ = ["FIGURES", "FitQuality", "Surrogate"]
 
 FIGURES = ("accuracy", "accuracy_after_removal", "macs_share", "params_share", "log_seconds")
+_COSTS = ("macs_share", "params_share")
 _PREDICTED = ("accuracy", "macs", "params")
 _NUM_TREES = 48
 _NUM_FOLDS = 5
@@ -68,8 +73,10 @@ class Surrogate:
         self._recording = recording
         self._seed = seed
         self._epochs = recording.epochs
+        self._is_limited_Y = np.array([figure in _COSTS for _ in self._epochs for figure in FIGURES])
         features_RF = np.array([self._features(run.values) for run in recording.runs])
-        figures_RY = np.array([_figures(run) for run in recording.runs])
+        limits_RY = np.array([self._limits(run.values) for run in recording.runs])
+        figures_RY = np.array([_figures(run) for run in recording.runs]) / limits_RY
         spreads_Y = figures_RY.std(axis=0)
         # trees split where the sum of all variances falls most: without a common unit, seconds would decide
         self._spreads_Y = np.where(spreads_Y > _SAME, spreads_Y, 1.0)
@@ -80,13 +87,15 @@ class Surrogate:
             held_out_RY[unseen] = forest.predict(features_RF[unseen]) * self._spreads_Y
         self._residuals_RY = figures_RY - held_out_RY
         self._forest = self._fit(features_RF, figures_RY)
-        self.quality = self._measure(figures_RY, held_out_RY)
+        self.quality = self._measure(figures_RY * limits_RY, held_out_RY * limits_RY)
 
     def run(self, values: Mapping[str, Value]) -> RecordedRun:
         """Return what a configuration would have scored at every recorded epoch."""
         mean_Y = self._predict(np.array([self._features(values)], dtype=np.float32))
         digest = hashlib.sha256(f"{self._seed} {json.dumps(dict(values), sort_keys=True)}".encode()).digest()
         figures_Y = mean_Y + self._residuals_RY[int.from_bytes(digest[:8], "big") % len(self._residuals_RY)]
+        limits_Y = self._limits(values)
+        figures_Y = np.where(self._is_limited_Y, np.minimum(figures_Y, 1.0), figures_Y) * limits_Y
         by_epochs = figures_Y.reshape(len(self._epochs), len(FIGURES))
         costs = by_epochs[-1]  # the network's costs do not change on the way
         seconds = np.maximum.accumulate(np.exp(by_epochs[:, FIGURES.index("log_seconds")]))
@@ -98,6 +107,15 @@ class Surrogate:
             },
             seconds={epochs: float(one) for epochs, one in zip(self._epochs, seconds, strict=True)},
         )
+
+    def _limits(self, values: Mapping[str, Value]) -> NDArray[np.float64]:
+        """Return what each figure is a part of: the budget of a cost, as a share of the dense network's, or 1."""
+        dense = next(iter(self._recording.runs[0].scores.values()))
+        limits = {
+            "macs_share": _limit(values.get("budgets.macs"), dense.dense_macs),
+            "params_share": _limit(values.get("budgets.params"), dense.dense_params),
+        }
+        return np.array([limits.get(figure, 1.0) for _ in self._epochs for figure in FIGURES])
 
     def _predict(self, features_1F: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the mean over the trees; the forest's own method starts a thread pool for every question."""
@@ -115,7 +133,8 @@ class Surrogate:
         dense = next(iter(self._recording.runs[0].scores.values()))
 
         def whole(figure: str, row: NDArray[np.float64], of: int, least: int) -> int:
-            return min(of, max(least, round(float(row[FIGURES.index(figure)]) * of)))
+            part = float(row[FIGURES.index(figure)]) * of
+            return min(of, max(least, math.floor(part + 1e-6) if figure in _COSTS else round(part)))
 
         return NetworkScores(
             num_images=dense.num_images,
@@ -167,6 +186,11 @@ def _check(recording: Recording) -> None:
         raise InvalidDataError(
             f"a surrogate predicts {', '.join(_PREDICTED)}, but the recorded search asks for {', '.join(unknown)}"
         )
+
+
+def _limit(budget: Value, dense: int) -> float:
+    """Return a budget as a share of the dense network's cost; 1 without one."""
+    return 1.0 if budget is None else parse_budget(budget).limit(dense) / dense
 
 
 def _figures(run: RecordedRun) -> list[float]:
