@@ -116,7 +116,12 @@ class _Comparison:
             "the peers' rules.",
         ]
         return render(
-            f"Searches replayed on {args.recording.stem}", about, cells, self._surrogate.quality, self.missing
+            f"Searches replayed on {args.recording.stem}",
+            about,
+            cells,
+            self._surrogate.quality,
+            self.missing,
+            self._surrogate.accuracy_model,
         )
 
 

@@ -34,6 +34,7 @@ def render(
     cells: Sequence[Cell],
     quality: Sequence[FitQuality],
     missing: Mapping[str, str],
+    model: str = "Forest",
 ) -> str:
     """Write the page.
 
@@ -43,6 +44,7 @@ def render(
         cells: All of one recording and of the same conditions.
         quality: Of the surrogate that answered.
         missing: Row to the reason why it could not be filled in.
+        model: What the surrogate predicts accuracies by.
     """
     rows = by_row(cells)
     peer = best_peer(rows)
@@ -53,9 +55,12 @@ def render(
     lines += _time_table(rows)
     lines += ["", "## How well the surrogate answers", ""]
     lines += [
-        "Configurations that were not recorded score what a random forest says, plus the held-out residuals of one"
+        "Configurations that were not recorded score what a model says, plus the held-out residuals of one recorded"
     ]
-    lines += ["recorded run. Held-out quality of the forest (five folds):", ""]
+    lines += [
+        f"run. Accuracies are predicted by: {model}; a sampler that models them alike is at home there. Held-out"
+    ]
+    lines += ["quality, in five folds:", ""]
     lines += ["| epoch | figure | R squared | rank correlation |", "|---|---|---|---|"]
     lines += [
         f"| {one.epochs} | {one.figure} | {one.r_squared:.3f} | {one.rank_correlation:.3f} |"

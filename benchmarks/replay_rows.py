@@ -22,6 +22,7 @@ RULES = tuple(rule for rule in HALVINGS if rule != "all")
 _ROOT = Path(__file__).parents[1]
 _ALWAYS = (
     "search/replay/surrogate.py",
+    "search/replay/regressors.py",
     "search/replay/simulation.py",
     "benchmarks/replay_runs.py",
     "search/samplers.py",
@@ -79,7 +80,7 @@ class Settings:
         one = ROWS[row]
         if isinstance(one, Peer):
             runner = one.runner[0].replace(".", "/") + ".py"
-            files, version = [*_ALWAYS[:3], runner], one.requirements[0]
+            files, version = [*_ALWAYS[:4], runner], one.requirements[0]
         else:
             files = [*_ALWAYS, *_OF_SAMPLERS.get(one.sampler, ()), *(_OF_RULES if one.rule != "none" else ())]
             version = ""
