@@ -24,7 +24,8 @@ _PART = 10
 
 
 def plot_all(cells: Sequence[Cell], folder: Path, name: str) -> tuple[Path, Path]:
-    """Write ``NAME-time.svg`` and ``NAME-trials.svg``: a panel for each rule of halving and one for other tools."""
+    """Write ``NAME-time.svg`` and ``NAME-trials.svg``: a panel for each rule of halving and one for other tools, as far
+    as there are any."""
     rows = by_row(cells)
     paths = (folder / f"{name}-time.svg", folder / f"{name}-trials.svg")
     _plot(rows, band_of_time, "share of the virtual time", paths[0])
@@ -38,6 +39,7 @@ def _plot(
     bands = {row: band_of(cells) for row, cells in rows.items()}
     panels = {f"halving: {rule}": {one: row_name(one, rule) for one in COMPARED} for rule in RULES}
     panels["other tools"] = {**{one: one for one in PEERS}, **_best_of_ours(bands)}
+    panels = {title: lines for title, lines in panels.items() if any(row in bands for row in lines.values())}
     with mpl.rc_context({"font.size": 9, "svg.hashsalt": path.stem}):
         figure = Figure(figsize=(4 * len(panels), 3.6), layout="constrained")
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
