@@ -25,7 +25,8 @@ _PART = 10
 
 def plot_all(cells: Sequence[Cell], folder: Path, name: str) -> tuple[Path, Path]:
     """Write ``NAME-time.svg`` and ``NAME-trials.svg``: a panel for each rule of halving and one for other tools, as far
-    as there are any."""
+    as there are any.
+    """
     rows = by_row(cells)
     paths = (folder / f"{name}-time.svg", folder / f"{name}-trials.svg")
     _plot(rows, band_of_time, "share of the virtual time", paths[0])
