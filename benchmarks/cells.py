@@ -20,7 +20,7 @@ Cell = Mapping[str, Any]
 
 
 class Place(NamedTuple):
-    """Where a cell stands: the name of its row, the share of the MACs that is kept, the seed."""
+    """Where a cell stands: the name of its row, the share of the MACs that is kept (1 in a table without), the seed."""
 
     row: str
     macs: float
@@ -35,17 +35,20 @@ class Table:
         name: Of NAME.json and NAME.md.
         rows: All there are, in the order of the table.
         identify: Place to what makes a cell there what it is, as plain values; equal identities give equal figures.
-        measure: Place to the cell's figures.
+        measure: Place to the cell's figures; None: the cell stays empty for now.
         render: The command line and the cells of its settings to the page.
-        in_turn: The places still to be filled, to the same in the order they are measured in.
+        in_turn: The places still to be filled, to the same in the order they are measured in; what it leaves out is
+            filled another time.
+        is_long: Cells hold whole histories, so that each is one line of the file.
     """
 
     name: str
     rows: Collection[str]
     identify: Callable[[Place], Mapping[str, Any]]
-    measure: Callable[[Place], Mapping[str, Any]]
+    measure: Callable[[Place], Mapping[str, Any] | None]
     render: Callable[[argparse.Namespace, Sequence[Cell]], str]
     in_turn: Callable[[Sequence[Place]], Iterable[Place]] = list
+    is_long: bool = False
 
 
 def fill_cells(args: argparse.Namespace, table: Table) -> list[Cell]:
@@ -70,14 +73,17 @@ def fill_cells(args: argparse.Namespace, table: Table) -> list[Cell]:
     if len(current) < len(cells):
         print(f"{path}: {len(cells) - len(current)} cells of other settings are not shown", flush=True)
     for place in table.in_turn(missing):
+        figures = table.measure(place)
+        if figures is None:
+            continue
         cell = {
-            **table.measure(place),
+            **figures,
             **place._asdict(),
             **table.identify(place),
             "machine": describe_machine(args.device, args.threads),
         }
         cells[place] = current[place] = cell
-        path.write_text(json.dumps(_sorted(cells, table), indent=1) + "\n", encoding="utf-8")
+        path.write_text(_spell(_sorted(cells, table), table), encoding="utf-8")
         page = table.render(args, _sorted(current, table))
         (args.out / f"{table.name}.md").write_text(page, encoding="utf-8")
     return _sorted(current, table)
@@ -86,6 +92,12 @@ def fill_cells(args: argparse.Namespace, table: Table) -> list[Cell]:
 def filled_on(cells: Iterable[Cell]) -> str:
     """Write which machines cells were filled in on."""
     return f"Filled in on {'; on '.join(sorted({cell['machine'] for cell in cells}))}."
+
+
+def _spell(cells: Sequence[Cell], table: Table) -> str:
+    if not table.is_long:
+        return json.dumps(cells, indent=1) + "\n"
+    return "[\n" + ",\n".join(json.dumps(cell) for cell in cells) + "\n]\n"
 
 
 def _read(path: Path) -> dict[Place, Cell]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.postgresql_server import PostgresqlServer
 
-__all__ = ["FAULTS", "Driver", "MlflowServer", "descendants"]
+__all__ = ["FAULTS", "Driver", "MlflowServer", "descendants", "lives"]
 
 _BALLAST = "ballast"
 _PATIENCE_S = 120.0
@@ -213,7 +213,7 @@ def _kill(pid: int) -> None:
 
 def _wait_for_the_end_of(pids: list[int]) -> None:
     give_up_at = time.monotonic() + _PATIENCE_S
-    while any(_lives(pid) for pid in pids):
+    while any(lives(pid) for pid in pids):
         if time.monotonic() > give_up_at:
             raise SystemExit(
                 f"processes {pids} must end with their driver, but live {_PATIENCE_S:.0f} s later"
@@ -221,7 +221,8 @@ def _wait_for_the_end_of(pids: list[int]) -> None:
         time.sleep(0.2)
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
+    """Tell whether a process is there and has not ended; one that nobody has waited for yet has ended."""
     try:
         state = (
             Path(f"/proc/{pid}/stat")

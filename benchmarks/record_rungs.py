@@ -6,9 +6,9 @@ Runs a search of its own, named like the spec's with ``-recorded`` behind it: co
 is trained to its end, and every rung of ``halving`` (1, ``eta``, ``eta**2``, ... epochs if the spec says nothing) is
 measured on the way. Type the same line again after Ctrl-C, or with more configurations: what is finished is kept.
 
-A recording can be made in parts, at other times and elsewhere: each draws under a ``--seed`` of its own, and adds to the
-file what it lacks. So that all of it is of one dense network, ``--stages`` names a folder that shared stages are taken
-from, and put into.
+A recording can be made in parts, at other times and elsewhere: each draws under a ``--seed`` of its own, and adds to
+the file what it lacks. So that all of it is of one dense network, ``--stages`` names a folder that shared stages are
+taken from, and put into.
 """
 
 from __future__ import annotations

@@ -1,170 +1,163 @@
-"""Compare samplers and halving rules on a recording, without training.
+"""Compare samplers, halving rules and other tools on a recording, without training.
 
-    python -m benchmarks.record_rungs SPEC.yaml --configurations 200 --out runs.jsonl
-    python -m benchmarks.replay runs.jsonl --trainings 40 --slots 2 --seeds 5 --out docs/results
+    python -m benchmarks.record_rungs SPEC.yaml --configurations 160 --out benchmarks/recordings/cifar10.jsonl
+    python -m benchmarks.replay benchmarks/recordings/cifar10.jsonl --trainings 60 --slots 2 --seeds 20 --minutes 8
 
-Every search gets the virtual time that so many whole trainings take on the slots, and is the real one: proposer,
-samplers, halving rules and the study's records. Configurations that were recorded score what was recorded, others what
-the surrogate says (`search.replay.surrogate`), whose held-out quality is printed. Writes replay.json and replay.md.
+Every search gets the virtual time that so many whole trainings take on the slots. Ours are the real ones: proposer,
+samplers, halving rules and the study's records. Peers run their own loops in environments of their own, which are made
+under ``--environments``, and get the same answers (`benchmarks.peers`). Configurations that were recorded score what
+was recorded, others what the surrogate says (`search.replay.surrogate`), whose held-out quality is on the page.
+
+Writes replay-NAME.json, .md and two plots to ``--out``, NAME being the recording's. Finished searches are found in the
+file and not run again, unless the recording, the conditions or the code that decides has changed. ``--minutes`` ends
+the command after so long; type it again for the rest.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import optuna
 
-from reports.fronts import hypervolume_history
-from reports.records import StudyRecords, TrialStatus
-from search.halving import HALVINGS
+from benchmarks.cells import Cell, Place, Table, fill_cells
+from benchmarks.peers.environments import PeerError
+from benchmarks.replay_page import render
+from benchmarks.replay_plots import plot_all
+from benchmarks.replay_rows import ROWS, Settings
+from benchmarks.replay_runs import Conditions, Ours, replay_ours, replay_peer
 from search.replay.backend import ReplayBackend
 from search.replay.recording import Recording, read_recording
-from search.replay.simulation import simulate
-from search.replay.surrogate import FitQuality, Surrogate
-from search.samplers import SAMPLERS
+from search.replay.surrogate import Surrogate
 
-__all__ = ["Row", "main", "render", "replay_once"]
-
-SHARES_OF_TIME = (0.25, 0.5, 1.0)
-_FEW_ENOUGH_TRIALS = 1_000_000  # time ends the search, not their number
+__all__ = ["main"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """One search. ``hypervolumes``: of its front, by the share of the time that had passed."""
+class _Comparison:
+    """Fills in one recording's table. ``missing``: peers that could not run, with the reason."""
 
-    rule: str
-    sampler: str
-    seed: int
-    num_configurations: int
-    num_complete: int
-    hypervolumes: Mapping[str, float]
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._conditions = Conditions(trainings=args.trainings, slots=args.slots, eta=args.eta)
+        self._settings = Settings(recording=args.recording, conditions=self._conditions)
+        self._recording: Recording = read_recording(args.recording)
+        self._surrogate = Surrogate(self._recording, seed=0)
+        self._backend = ReplayBackend(self._recording, self._surrogate)
+        self.missing: dict[str, str] = {}
 
+    def table(self, name: str) -> Table:
+        """Return what is to be filled in."""
+        return Table(
+            name=name,
+            rows=ROWS,
+            identify=lambda place: self._settings.identify(place.row),
+            measure=self._measure,
+            render=self.render,
+            in_turn=self._in_turn,
+            is_long=True,
+        )
 
-def replay_once(
-    recording: Recording,
-    backend: ReplayBackend,
-    *,
-    rule: str,
-    sampler: str,
-    seed: int,
-    slots: int,
-    trainings: float,
-) -> Row:
-    """Run one search for as long as so many whole trainings take on the slots."""
-    end = recording.epochs[-1]
-    time_s = trainings * statistics.mean(run.seconds[end] for run in recording.runs) / slots
-    plain = recording.spec.model_dump(mode="json")
-    spec = type(recording.spec).model_validate(
-        {
-            **plain,
-            "search": {name: one.written() for name, one in recording.spec.search.items()},
-            "halving": {
-                "rule": rule,
-                "eta": recording.spec.halving.eta,
-                "rungs": list(recording.spec.rungs) if rule != "none" else None,
-            },
-            "sampler": {"name": sampler, "seed": seed},
-            "limits": {"trials": _FEW_ENOUGH_TRIALS, "hours": time_s / 3600},
-        }
-    )
-    study = simulate(spec, backend, slots=slots)
-    return Row(
-        rule=rule,
-        sampler=sampler,
-        seed=seed,
-        num_configurations=len(study.records),
-        num_complete=sum(record.status is TrialStatus.COMPLETE for record in study.records),
-        hypervolumes={f"{share:g}": _volume_at(study, share * time_s) for share in SHARES_OF_TIME},
-    )
+    def _in_turn(self, places: Sequence[Place]) -> Iterator[Place]:
+        """Leave out what there is no time for, and peers that cannot run here."""
+        started = time.monotonic()
+        for place in places:
+            if time.monotonic() - started > 60 * self._args.minutes:
+                print(f"{self._args.minutes:g} minutes are over; the same command goes on", flush=True)
+                return
+            if place.row not in self.missing:
+                yield place
 
+    def _measure(self, place: Place) -> Mapping[str, Any] | None:
+        started = time.process_time(), time.monotonic()
+        try:
+            figures = self._replay(place)
+        except PeerError as error:
+            self.missing[place.row] = str(error)
+            print(f"{place.row}: {error}", flush=True)
+            return None
+        cost = {"cpu_s": time.process_time() - started[0], "real_s": time.monotonic() - started[1]}
+        final = figures["steps"][-1][2] if figures["steps"] else 0.0
+        print(f"{place.row}, seed {place.seed}: {final:.4f} in {cost['real_s']:.1f} s", flush=True)
+        return {**figures, **{name: round(seconds, 2) for name, seconds in cost.items()}}
 
-def render(rows: Sequence[Row], quality: Sequence[FitQuality], about: Sequence[str]) -> str:
-    """Return the page as Markdown: means over seeds, with standard deviations where there are several."""
-    times = " | ".join(f"hypervolume at {share:.0%}" for share in SHARES_OF_TIME)
-    lines = ["# Samplers and halving rules on recorded runs", "", *about, ""]
-    lines += [f"| rule | sampler | configurations | complete | {times} |", "|---|---" * 2 + "|---" * 3 + "|"]
-    for rule, sampler in dict.fromkeys((row.rule, row.sampler) for row in rows):
-        group = [row for row in rows if (row.rule, row.sampler) == (rule, sampler)]
-        volumes = [_spread([row.hypervolumes[f"{share:g}"] for row in group]) for share in SHARES_OF_TIME]
-        counts = [
-            f"{statistics.mean(values):.0f}"
-            for values in ([row.num_configurations for row in group], [row.num_complete for row in group])
+    def _replay(self, place: Place) -> dict[str, Any]:
+        one = ROWS[place.row]
+        if isinstance(one, Ours):
+            return replay_ours(self._recording, self._backend, one, self._conditions, place.seed)
+        return replay_peer(
+            self._recording,
+            self._backend,
+            one,
+            self._conditions,
+            place.seed,
+            environments=self._args.environments,
+        )
+
+    def render(self, args: argparse.Namespace, cells: Sequence[Cell]) -> str:
+        """Return the page."""
+        recording = self._recording
+        epochs = ", ".join(map(str, recording.epochs[:-1]))
+        about = [
+            f"{len(recording.runs)} configurations of {recording.spec.study} were recorded by",
+            "",
+            f"    {recording.command}",
+            "",
+            f"Every search has the virtual time of {args.trainings:g} whole trainings on {args.slots} slots:",
+            "",
+            f"    python -m benchmarks.replay {args.command}",
+            "",
+            "Median and quartiles over seeds. Hypervolume is the share of the box between accuracy 0 at the dense",
+            "network's MACs and params and accuracy 1 at no cost; networks count once they are trained to the end.",
+            f"Halving has rungs at epochs {epochs} of {recording.epochs[-1]} and lets one of {args.eta} go on; so do",
+            "the peers' rules.",
         ]
-        lines.append(f"| {rule} | {sampler} | {' | '.join([*counts, *volumes])} |")
-    lines += [
-        "",
-        "Held-out quality of the surrogate:",
-        "",
-        "| epoch | figure | R squared | rank correlation |",
-    ]
-    lines += ["|---|---|---|---|"]
-    lines += [
-        f"| {one.epochs} | {one.figure} | {one.r_squared:.3f} | {one.rank_correlation:.3f} |"
-        for one in quality
-    ]
-    return "\n".join([*lines, ""])
+        return render(
+            f"Searches replayed on {args.recording.stem}",
+            about,
+            cells,
+            self._surrogate.quality,
+            self.missing,
+            self._surrogate.accuracy_model,
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Replay every rule with every sampler and seed, and write the page."""
+    """Fill in what is missing of a recording's table, as far as the minutes go; write the page and the plots."""
+    args = _read_arguments(argv)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    name = f"replay-{args.recording.stem}" + ("" if args.slots == 2 else f"-{args.slots}-slots")
+    comparison = _Comparison(args)
+    cells = fill_cells(args, comparison.table(name))
+    if cells:
+        (args.out / f"{name}.md").write_text(comparison.render(args, cells), encoding="utf-8")
+        plot_all(cells, args.out, name)
+
+
+def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("recording", type=Path)
-    parser.add_argument("--rules", nargs="+", choices=list(HALVINGS), default=list(HALVINGS))
-    parser.add_argument("--samplers", nargs="+", choices=list(SAMPLERS), default=["random", "tpe"])
-    parser.add_argument("--trainings", type=float, default=40.0)
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="ROW")
+    parser.add_argument("--trainings", type=float, default=60.0)
     parser.add_argument("--slots", type=int, default=2)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--eta", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=20, help="seeds 0 to N - 1")
+    parser.add_argument("--minutes", type=float, default=math.inf)
+    parser.add_argument("--environments", type=Path, default=Path("results/peers"))
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
-    options = parser.parse_args(argv)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    recording = read_recording(options.recording)
-    surrogate = Surrogate(recording, seed=0)
-    backend = ReplayBackend(recording, surrogate)
-    rows = [
-        replay_once(
-            recording,
-            backend,
-            rule=rule,
-            sampler=sampler,
-            seed=seed,
-            slots=options.slots,
-            trainings=options.trainings,
-        )
-        for rule in options.rules
-        for sampler in options.samplers
-        for seed in range(options.seeds)
-    ]
-    about = [
-        f"{len(recording.runs)} recorded configurations, made by `{recording.command}`. Each search has the time of "
-        f"{options.trainings:g} whole trainings on {options.slots} slots; means over {options.seeds} seeds.",
-    ]
-    page = render(rows, surrogate.quality, about)
-    options.out.mkdir(parents=True, exist_ok=True)
-    plain = {
-        "about": about,
-        "rows": [asdict(row) for row in rows],
-        "surrogate": [asdict(one) for one in surrogate.quality],
-    }
-    (options.out / "replay.json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-    (options.out / "replay.md").write_text(page, encoding="utf-8")
-    print(page)
-
-
-def _volume_at(study: StudyRecords, seconds: float) -> float:
-    return max((volume for at, volume in hypervolume_history(study) if at <= seconds), default=0.0)
-
-
-def _spread(values: Sequence[float]) -> str:
-    mean = f"{statistics.mean(values):.4f}"
-    return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.4f}"
+    args = parser.parse_args(argv)
+    args.command = (
+        f"{args.recording} --trainings {args.trainings:g} --slots {args.slots} --eta {args.eta} "
+        f"--seeds {args.seeds}"
+    )
+    args.seeds, args.budgets = list(range(args.seeds)), [1.0]
+    args.device, args.threads = "cpu", 1
+    return args
 
 
 if __name__ == "__main__":

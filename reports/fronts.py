@@ -37,6 +37,7 @@ __all__ = [
     "hypervolume",
     "hypervolume_history",
     "is_ranked",
+    "losses_of",
     "non_dominated",
     "normalised_losses",
     "objective_values",
@@ -98,13 +99,19 @@ def objective_values(record: TrialRecord, objectives: Objectives) -> tuple[float
 
 def normalised_losses(records: Sequence[TrialRecord], objectives: Objectives) -> NDArray[np.float64]:
     """Return one row per ranked trial, one column per objective, in [0, 1] with 0 the ideal and 1 the reference."""
-    rows = np.zeros((len(records), len(objectives)))
-    for row, record in enumerate(records):
-        values = objective_values(record, objectives)
-        for column, (name, value) in enumerate(zip(objectives, values, strict=True)):
-            loss = OBJECTIVES[name].normalised(value, scores_of(record))
-            rows[row, column] = loss if objectives[name] is Direction.MINIMIZE else 1.0 - loss
-    return rows
+    rows = [losses_of(scores_of(record), objectives) for record in records]
+    return np.array(rows, dtype=np.float64).reshape(-1, len(objectives))
+
+
+def losses_of(scores: NetworkScores, objectives: Objectives) -> list[float]:
+    """Return one network's losses as `normalised_losses` does; it must have a value for every objective."""
+    losses = []
+    for name, direction in objectives.items():
+        value = OBJECTIVES[name].value(scores)
+        assert value is not None
+        loss = OBJECTIVES[name].normalised(float(value), scores)
+        losses.append(loss if direction is Direction.MINIMIZE else 1.0 - loss)
+    return losses
 
 
 def non_dominated(values: NDArray[np.float64], directions: Sequence[Direction]) -> NDArray[np.bool_]:

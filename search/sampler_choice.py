@@ -41,6 +41,9 @@ class SamplerChoice:
         return cls(**values)
 
 
+_ALONG_BUDGETS = ("along_front", "known_costs")
+
+
 def choose_sampler(name: str, task: SearchTask) -> SamplerChoice:
     """Say which sampler proposes in a search.
 
@@ -50,9 +53,9 @@ def choose_sampler(name: str, task: SearchTask) -> SamplerChoice:
     """
     if name == AUTO:
         return _choose(task)
-    if name == "along_front" and not budget_axes(task.space):
+    if name in _ALONG_BUDGETS and not budget_axes(task.space):
         return SamplerChoice(
-            name="tpe", reason="no budget varies in all configurations for along_front to go along"
+            name="tpe", reason=f"no budget varies in all configurations for {name} to go along"
         )
     if task.space.conditions and not SAMPLERS[name].models_conditions:
         return SamplerChoice(name=name, reason="fields that vary only under a condition are drawn at random")

@@ -4,8 +4,9 @@ A sampler is built anew for every proposal, from the search's seed and the trial
 on the history and the number alone, not on how often the driver died in between.
 
 Fields that exist under a condition only (``when`` in the spec): ``tpe`` has a model for each group of fields that exist
-together, and so has ``along_front``. ``nsga2``, ``nsga3`` and ``gp`` model the fields that every configuration has, and
-draw the others at random; ``qmc`` spreads the fields of the first trial.
+together, and so has ``along_front``; to ``known_costs`` a field that does not exist lies in the middle. ``nsga2``,
+``nsga3`` and ``gp`` model the fields that every configuration has, and draw the others at random; ``qmc`` spreads the
+fields of the first trial.
 
 References:
     [Deb2002] K. Deb, A. Pratap, S. Agarwal, T. Meyarivan. A fast and elitist multiobjective genetic
@@ -36,6 +37,7 @@ from optuna.samplers import (
 )
 
 from search.along_front import AlongFrontSampler
+from search.known_costs import KnownCostsSampler
 from search.parzen import make_parzen_sampler
 from search.search_task import SearchTask
 
@@ -95,6 +97,10 @@ def _along_front(task: SearchTask, search_seed: int, proposal_seed: int) -> Base
     return AlongFrontSampler(task, _qmc(task, search_seed, proposal_seed), proposal_seed)
 
 
+def _known_costs(task: SearchTask, search_seed: int, proposal_seed: int) -> BaseSampler:
+    return KnownCostsSampler(task, _qmc(task, search_seed, proposal_seed), proposal_seed)
+
+
 SAMPLERS: dict[str, SamplerKind] = {
     "tpe": SamplerKind(make=_tpe, max_history=400, models_conditions=True),
     "nsga2": SamplerKind(make=_nsga2),
@@ -103,6 +109,7 @@ SAMPLERS: dict[str, SamplerKind] = {
     "qmc": SamplerKind(make=_qmc),
     "random": SamplerKind(make=_random, models_conditions=True),
     "along_front": SamplerKind(make=_along_front, max_history=400, models_conditions=True),
+    "known_costs": SamplerKind(make=_known_costs, max_history=200, models_conditions=True),
 }
 
 
@@ -111,7 +118,7 @@ def make_sampler(name: str, task: SearchTask, seed: int, proposal: int) -> BaseS
 
     Args:
         name: A key of `SAMPLERS`.
-        task: The search; for `along_front`, one in which a budget varies.
+        task: The search; for `along_front` and `known_costs`, one in which a budget varies.
         seed: Of the whole search.
         proposal: What tells this proposal from the others of the search, such as the trial's number.
     """

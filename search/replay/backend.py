@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pruning_core.config import PruningConfig
+from reports.records import NetworkScores
 from search.backend import Facts, PruningBackend, TrialPlan
 from search.replay.recording import RecordedRun, Recording
 from search.replay.surrogate import Surrogate
@@ -70,6 +71,10 @@ class ReplayBackend:
     def run_trial(self, config: PruningConfig) -> Mapping[str, Any]:
         """Answer for the end."""
         return self._result(config, self._recording.epochs[-1])
+
+    def scores(self, config: PruningConfig, epochs: int) -> NetworkScores:
+        """Return what a configuration scores at one of the recorded epochs."""
+        return self._run_of(config).scores[epochs]
 
     def seconds(self, config: PruningConfig, until: int | None) -> float:
         """Return how long a configuration trained from its beginning until some epochs; None: to the end."""

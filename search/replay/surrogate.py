@@ -1,16 +1,17 @@
-"""What a configuration that was not recorded would have scored: a random forest, and the residual of a recorded one.
+"""What a configuration that was not recorded would have scored: a prediction, and the residual of a recorded one.
 
-A mean alone would be smoother than networks are, and would make every rung tell the end exactly. So the forest's
+A mean alone would be smoother than networks are, and would make every rung tell the end exactly. So the
 prediction gets the held-out residuals of one recorded configuration, of all rungs and figures together, drawn by the
 configuration's own values: whoever asks twice gets the same answer.
+
+What a network costs is predicted as a part of its budget, where one varies: budgets are met, and used up but for a
+rounding step or for another budget that is tighter. Accuracies come from a random forest or from Gaussian processes,
+whichever is nearer to held-out runs; all else from a forest (`regressors`).
 
 Shape suffixes used in this file:
     R  recorded runs, or configurations asked about
     F  features, numbers that stand for the fields that vary
     Y  figures: per measured epoch the quantities of ``FIGURES``
-
-References:
-    [Breiman2001] L. Breiman. Random Forests. Machine Learning 45, 2001.
 """
 
 from __future__ import annotations
@@ -25,26 +26,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import KFold
 
+from pruning_core.budgets import parse_budget
 from pruning_core.errors import InvalidDataError
 from reports.records import NetworkScores
 from search.replay.recording import RecordedRun, Recording
+from search.replay.regressors import Forest, Processes, Regressor
 from spaces import Value
 
 __all__ = ["FIGURES", "FitQuality", "Surrogate"]
 
 FIGURES = ("accuracy", "accuracy_after_removal", "macs_share", "params_share", "log_seconds")
+_COSTS = ("macs_share", "params_share")
 _PREDICTED = ("accuracy", "macs", "params")
-_NUM_TREES = 48
 _NUM_FOLDS = 5
 _SAME = 1e-9  # figures that differ by less are one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitQuality:
-    """How well runs that the forest had not seen were predicted: R squared, and Spearman's rank correlation."""
+    """How well runs that the models had not seen were predicted: R squared, and Spearman's rank correlation."""
 
     epochs: int
     figure: str
@@ -57,7 +59,11 @@ class Surrogate:
 
     Args:
         recording: What it learns from.
-        seed: Of the forest, the folds and the residuals.
+        seed: Of the models, the folds and the residuals.
+
+    Attributes:
+        quality: How well held-out runs were predicted.
+        accuracy_model: Which kind of model predicts accuracies.
 
     Raises:
         InvalidDataError: Too few runs, or a search in quantities that it does not predict.
@@ -68,25 +74,37 @@ class Surrogate:
         self._recording = recording
         self._seed = seed
         self._epochs = recording.epochs
+        self._is_limited_Y = np.array([figure in _COSTS for _ in self._epochs for figure in FIGURES])
         features_RF = np.array([self._features(run.values) for run in recording.runs])
-        figures_RY = np.array([_figures(run) for run in recording.runs])
+        limits_RY = np.array([self._limits(run.values) for run in recording.runs])
+        figures_RY = np.array([_figures(run) for run in recording.runs]) / limits_RY
         spreads_Y = figures_RY.std(axis=0)
         # trees split where the sum of all variances falls most: without a common unit, seconds would decide
         self._spreads_Y = np.where(spreads_Y > _SAME, spreads_Y, 1.0)
+        scaled_RY = figures_RY / self._spreads_Y
+        is_accuracy_Y = np.array([figure == "accuracy" for _ in self._epochs for figure in FIGURES])
+        self._parts: list[tuple[NDArray[np.int64], Regressor]] = []
         held_out_RY = np.zeros_like(figures_RY)
-        folds = KFold(_NUM_FOLDS, shuffle=True, random_state=seed)
-        for seen, unseen in folds.split(features_RF):
-            forest = self._fit(features_RF[seen], figures_RY[seen])
-            held_out_RY[unseen] = forest.predict(features_RF[unseen]) * self._spreads_Y
+        for columns, kinds in (
+            (np.flatnonzero(is_accuracy_Y), (Forest, Processes)),
+            (np.flatnonzero(~is_accuracy_Y), (Forest,)),
+        ):
+            fitted = [self._fit(kind(seed), features_RF, scaled_RY[:, columns]) for kind in kinds]
+            regressor, held_out = min(fitted, key=lambda pair: _error(scaled_RY[:, columns], pair[1]))
+            self._parts.append((columns, regressor))
+            held_out_RY[:, columns] = held_out
+        self.accuracy_model = type(self._parts[0][1]).__name__
+        held_out_RY *= self._spreads_Y
         self._residuals_RY = figures_RY - held_out_RY
-        self._forest = self._fit(features_RF, figures_RY)
-        self.quality = self._measure(figures_RY, held_out_RY)
+        self.quality = self._measure(figures_RY * limits_RY, held_out_RY * limits_RY)
 
     def run(self, values: Mapping[str, Value]) -> RecordedRun:
         """Return what a configuration would have scored at every recorded epoch."""
-        mean_Y = self._predict(np.array([self._features(values)], dtype=np.float32))
+        mean_Y = self._predict(np.array([self._features(values)]))
         digest = hashlib.sha256(f"{self._seed} {json.dumps(dict(values), sort_keys=True)}".encode()).digest()
         figures_Y = mean_Y + self._residuals_RY[int.from_bytes(digest[:8], "big") % len(self._residuals_RY)]
+        limits_Y = self._limits(values)
+        figures_Y = np.where(self._is_limited_Y, np.minimum(figures_Y, 1.0), figures_Y) * limits_Y
         by_epochs = figures_Y.reshape(len(self._epochs), len(FIGURES))
         costs = by_epochs[-1]  # the network's costs do not change on the way
         seconds = np.maximum.accumulate(np.exp(by_epochs[:, FIGURES.index("log_seconds")]))
@@ -99,23 +117,40 @@ class Surrogate:
             seconds={epochs: float(one) for epochs, one in zip(self._epochs, seconds, strict=True)},
         )
 
-    def _predict(self, features_1F: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the mean over the trees; the forest's own method starts a thread pool for every question."""
-        trees = [tree.predict(features_1F, check_input=False)[0] for tree in self._forest.estimators_]
-        mean_Y: NDArray[np.float64] = np.mean(trees, axis=0) * self._spreads_Y
-        return mean_Y
+    def _limits(self, values: Mapping[str, Value]) -> NDArray[np.float64]:
+        """Return what each figure is a part of: the budget of a cost, as a share of the dense network's, or 1."""
+        dense = next(iter(self._recording.runs[0].scores.values()))
+        limits = {
+            "macs_share": _limit(values.get("budgets.macs"), dense.dense_macs),
+            "params_share": _limit(values.get("budgets.params"), dense.dense_params),
+        }
+        return np.array([limits.get(figure, 1.0) for _ in self._epochs for figure in FIGURES])
+
+    def _predict(self, features_1F: NDArray[np.float64]) -> NDArray[np.float64]:
+        mean_Y = np.zeros(len(self._spreads_Y))
+        for columns, regressor in self._parts:
+            mean_Y[columns] = regressor.predict(features_1F)[0]
+        return mean_Y * self._spreads_Y
 
     def _fit(
-        self, features_RF: NDArray[np.float64], figures_RY: NDArray[np.float64]
-    ) -> RandomForestRegressor:
-        forest = RandomForestRegressor(_NUM_TREES, min_samples_leaf=2, random_state=self._seed)
-        return forest.fit(features_RF, figures_RY / self._spreads_Y)
+        self, regressor: Regressor, features_RF: NDArray[np.float64], figures_RY: NDArray[np.float64]
+    ) -> tuple[Regressor, NDArray[np.float64]]:
+        """Return a regressor that has learned all runs, and what it says of each run when it is left out."""
+        regressor.fit(features_RF, figures_RY)
+        held_out_RY = np.zeros_like(figures_RY)
+        folds = KFold(_NUM_FOLDS, shuffle=True, random_state=self._seed)
+        for seen, unseen in folds.split(features_RF):
+            held_out_RY[unseen] = regressor.fit(features_RF[seen], figures_RY[seen]).predict(
+                features_RF[unseen]
+            )
+        return regressor.fit(features_RF, figures_RY), held_out_RY
 
     def _scores(self, figures: NDArray[np.float64], costs: NDArray[np.float64]) -> NetworkScores:
         dense = next(iter(self._recording.runs[0].scores.values()))
 
         def whole(figure: str, row: NDArray[np.float64], of: int, least: int) -> int:
-            return min(of, max(least, round(float(row[FIGURES.index(figure)]) * of)))
+            part = float(row[FIGURES.index(figure)]) * of
+            return min(of, max(least, math.floor(part + 1e-6) if figure in _COSTS else round(part)))
 
         return NetworkScores(
             num_images=dense.num_images,
@@ -167,6 +202,15 @@ def _check(recording: Recording) -> None:
         raise InvalidDataError(
             f"a surrogate predicts {', '.join(_PREDICTED)}, but the recorded search asks for {', '.join(unknown)}"
         )
+
+
+def _error(true: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
+    return float(((true - predicted) ** 2).sum())
+
+
+def _limit(budget: Value, dense: int) -> float:
+    """Return a budget as a share of the dense network's cost; 1 without one."""
+    return 1.0 if budget is None else parse_budget(budget).limit(dense) / dense
 
 
 def _figures(run: RecordedRun) -> list[float]:

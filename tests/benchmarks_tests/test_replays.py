@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,34 +63,56 @@ def test_a_recording_can_be_made_in_parts_whose_searches_are_gone(tmp_path: Path
         record(other, run_here)
 
 
-def test_rules_are_compared_in_a_table(tmp_path: Path) -> None:
-    path = tmp_path / "runs.jsonl"
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recording") / "made.jsonl"
     write_recording(make_recording(40), path)
-    compare(
-        [
-            str(path),
-            "--samplers",
-            "random",
-            "--trainings",
-            "8",
-            "--seeds",
-            "2",
-            "--out",
-            str(tmp_path / "out"),
-        ]
-    )
-    found = json.loads((tmp_path / "out" / "replay.json").read_text())
-    rows = {(row["rule"], row["seed"]): row for row in found["rows"]}
-    assert len(rows) == 8
+    return path
+
+
+def compare_rows(path: Path, out: Path, rows: Sequence[str], *options: str) -> list[dict[str, Any]]:
+    line = [str(path), "--trainings", "8", "--eta", "3", "--seeds", "2", "--out", str(out)]
+    compare([*line, *options, "--rows", *rows])
+    cells: list[dict[str, Any]] = json.loads((out / "replay-made.json").read_text())
+    return cells
+
+
+def test_searches_are_compared_by_time_and_by_configurations(path: Path, tmp_path: Path) -> None:
+    rows = ["random, none", "random, stopping", "random, promotion"]
+    found = {(cell["row"], cell["seed"]): cell for cell in compare_rows(path, tmp_path, rows)}
+    assert len(found) == 6
     for seed in (0, 1):
-        whole = rows["none", seed]
-        assert whole["num_configurations"] == whole["num_complete"]
-        assert rows["all", seed]["hypervolumes"] == whole["hypervolumes"]
+        whole = found["random, none", seed]
+        assert whole["num_complete"] > whole["num_configurations"] - 3  # what still runs when the time is up
         for rule in ("stopping", "promotion"):
-            assert rows[rule, seed]["num_configurations"] > whole["num_configurations"]
-            assert rows[rule, seed]["num_complete"] < rows[rule, seed]["num_configurations"]
-        volumes = list(whole["hypervolumes"].values())
-        assert volumes == sorted(volumes)
-    page = (tmp_path / "out" / "replay.md").read_text()
-    assert "| promotion | random |" in page
+            halved = found[f"random, {rule}", seed]
+            assert halved["num_configurations"] > whole["num_configurations"]
+            assert halved["num_complete"] < halved["num_configurations"]
+        for cell in found.values():
+            counts, seconds, volumes = zip(*cell["steps"], strict=True)
+            assert list(volumes) == sorted(set(volumes))
+            assert list(counts) == sorted(counts)
+            assert list(seconds) == sorted(seconds)
+            assert seconds[-1] <= cell["seconds"]
+    page = (tmp_path / "replay-made.md").read_text()
+    assert "| random, promotion | 2 |" in page
     assert "make_recording" in page
+    assert "--trainings 8 --slots 2 --eta 3 --seeds 2" in page
+    for plot in ("time", "trials"):
+        assert (tmp_path / f"replay-made-{plot}.svg").read_text().startswith("<?xml")
+
+
+def test_finished_searches_are_not_run_again(path: Path, tmp_path: Path) -> None:
+    first = compare_rows(path, tmp_path, ["random, none"])
+    both = compare_rows(path, tmp_path, ["random, none", "random, stopping"])
+    assert [cell for cell in both if cell["row"] == "random, none"] == first
+    longer = compare_rows(path, tmp_path, ["random, none"], "--trainings", "9")
+    assert {cell["trainings"] for cell in longer if cell["row"] == "random, none"} == {9.0}
+
+
+def test_what_there_is_no_time_for_is_left_for_later(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(FileNotFoundError):
+        compare_rows(path, tmp_path, ["random, none"], "--minutes", "-1")
+    assert "the same command goes on" in capsys.readouterr().out

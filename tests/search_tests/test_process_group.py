@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.faults import descendants
+from benchmarks.faults import descendants, lives
 from pruning_core.config import PruningConfig, load_config
 from search.backend import BackendSettings, load_backend
 from search.outcomes import OutcomeStatus
@@ -100,7 +100,7 @@ def test_a_process_that_is_killed_is_a_failure_and_leaves_nobody_behind(tmp_path
     os.kill(members[0], signal.SIGKILL)
     out, _ = worker.communicate(timeout=120)
     assert out.startswith("failed the first of the trial's 2 processes ended by SIGKILL: ")
-    assert not any(Path(f"/proc/{pid}").exists() for pid in members)
+    assert not any(lives(pid) for pid in members)
 
 
 def test_processes_end_with_the_worker_that_started_them(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_processes_end_with_the_worker_that_started_them(tmp_path: Path) -> None
     worker.kill()
     worker.communicate()
     give_up_at = time.monotonic() + 120
-    while any(Path(f"/proc/{pid}").exists() for pid in members):
+    while any(lives(pid) for pid in members):
         assert time.monotonic() < give_up_at, "the processes outlive their worker"
         time.sleep(0.2)
 

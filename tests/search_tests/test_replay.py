@@ -146,6 +146,16 @@ def test_the_surrogate_says_how_well_it_predicts_what_it_has_not_seen(surrogate:
     assert quality[9, "accuracy_after_removal"].r_squared == 1  # always the same
 
 
+def test_networks_that_were_not_recorded_keep_their_budgets_and_use_them_up(surrogate: Surrogate) -> None:
+    rates = (0.002, 0.05, 0.9)
+    for share in (0.2, 0.31, 0.55, 0.9):
+        for rate in rates:
+            values = {"budgets.macs": share, "fine_tuning.learning_rate": rate, "saliency.num_basis": 2}
+            scores = surrogate.run(values).scores[EPOCHS]
+            assert scores.macs <= share * scores.dense_macs
+            assert scores.macs >= 0.99 * share * scores.dense_macs
+
+
 def test_noise_has_no_quality(recording: Recording) -> None:
     accuracies = [run.scores for run in recording.runs]
     shuffled = replace(

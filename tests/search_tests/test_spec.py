@@ -180,7 +180,8 @@ def test_a_wrong_override_is_blamed_on_the_command_line(tmp_path: Path, override
         (SPEC.replace("num_basis", "num_bases"), "spec.yaml:6: .*Did you mean saliency.num_basis"),
         (
             SPEC + "sampler: {name: cmaes}\n",
-            "unknown sampler 'cmaes'. Known samplers: along_front, auto, gp, nsga2, nsga3, qmc, random, tpe",
+            "unknown sampler 'cmaes'. Known samplers: along_front, auto, gp, known_costs, nsga2, nsga3, qmc, "
+            "random, tpe",
         ),
         (
             SPEC + "scheduler: {name: fifo}\n",

@@ -1,0 +1,1 @@
+"""Other tools on a recording: their own loops, in environments of their own."""

@@ -1,0 +1,1 @@
+"""What runs inside a peer's environment; nothing here may import anything of ours but `pipe`."""
