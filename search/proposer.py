@@ -15,6 +15,7 @@ from reports.records import TrialRecord, TrialStatus
 from search.backend import PruningBackend, TrialPlan
 from search.listener import SearchListener
 from search.outcomes import ItemOutcome, OutcomeStatus
+from search.repeats import Repeats
 from search.rung_book import RungBook
 from search.smaller_batches import with_smaller_batches
 from search.spec import SearchSpec
@@ -28,6 +29,7 @@ from spaces import Value
 __all__ = ["Proposer"]
 
 _MAX_INFEASIBLE_IN_A_ROW = 50
+_CANNOT_RUN = (TrialStatus.FAILED, TrialStatus.INFEASIBLE)
 
 
 class Proposer:
@@ -74,6 +76,7 @@ class Proposer:
         self._built: set[str] = set()
         self._broken: dict[str, str] = {}
         self._known: dict[str, int] = {}
+        self._repeats = Repeats() if spec.sampler.duplicates == "new_seed" else None
         self._num_shrunk: dict[int, int] = {}
         self._shrunk: dict[str, int] = {}
         self._num_counted = 0
@@ -88,6 +91,7 @@ class Proposer:
         """Take up what earlier drivers left unfinished, and learn what they finished."""
         for record in finished:
             self._known[self._key_as_proposed(record)] = record.number
+            self._learn_repeat(record)
             self._num_counted += record.status in COUNTED
         reached = [(record.number, rung) for record in finished for rung in record.rungs]
         reached += [(asked.number, rung_scores(rung)) for asked in adopted for rung in asked.rungs]
@@ -258,7 +262,8 @@ class Proposer:
     def _ask(self) -> None:
         """Ask for one more configuration and take it up, unless it cannot or need not run."""
         num_configurations = self._spec.space.num_configurations
-        if num_configurations is not None and len(self._known) >= num_configurations:
+        is_complete = num_configurations is not None and len(self._known) >= num_configurations
+        if is_complete and self._repeats is None:
             self._is_exhausted = True
         else:
             self._num_asked += 1
@@ -292,21 +297,37 @@ class Proposer:
             plan = TrialPlan(trial_key=f"invalid-{asked.number}", stages=())
             self._end(Proposal(asked=asked, config=self._spec.run, plan=plan), TrialStatus.FAILED, str(error))
             return None
-        return Proposal(asked=asked, config=config, plan=self._backend.plan(config), rungs=self._spec.rungs)
+        plan = self._backend.plan(config)
+        if self._repeats is not None:
+            num_before = self._repeats.note(plan.trial_key, asked.number)
+            if num_before > 0 and not self._repeats.is_given_up(plan.trial_key):
+                config = config.model_copy(update={"seed": config.seed + num_before})
+                plan = self._backend.plan(config)
+        return Proposal(asked=asked, config=config, plan=plan, rungs=self._spec.rungs)
+
+    def _learn_repeat(self, record: TrialRecord) -> None:
+        """Learn which configuration a finished trial had, whatever its seed."""
+        if self._repeats is None:
+            return
+        self._repeats.note(self._backend.plan(self._spec.make_config(record.varied)).trial_key, record.number)
+        if record.status in _CANNOT_RUN:
+            self._repeats.give_up(record.number)
 
     def _key_as_proposed(self, record: TrialRecord) -> str:
         """Return the key of what was proposed, which ran with smaller batches if it ran out of memory."""
         if record.status is not TrialStatus.COMPLETE or record.reason is None:
             return record.trial_key
         self._shrunk[record.trial_key] = record.number
-        return self._backend.plan(self._spec.make_config(record.varied)).trial_key
+        proposed = self._spec.make_config(record.varied).model_copy(update={"seed": record.seed})
+        return self._backend.plan(proposed).trial_key
 
     def _is_tried(self, values: Mapping[str, Value]) -> bool:
         try:
             config = self._spec.make_config(values)
         except InvalidSettingsError:
             return True
-        return self._backend.plan(config).trial_key in self._known
+        key = self._backend.plan(config).trial_key
+        return key in self._known if self._repeats is None else self._repeats.is_given_up(key)
 
     def _is_built(self, key: str) -> bool:
         return key in self._built or self._backend.has_artifact(key)
@@ -345,6 +366,8 @@ class Proposer:
 
     def _tell(self, record: TrialRecord) -> None:
         self._study.tell(record)
+        if self._repeats is not None and record.status in _CANNOT_RUN:
+            self._repeats.give_up(record.number)
         self._num_counted += record.status in COUNTED
         self._listener.trial_finished(record)
 
@@ -374,4 +397,6 @@ class Proposer:
             if proposal.asked.started_at is None and proposal.done == 0:
                 del self._waiting[number]
                 del self._known[proposal.plan.trial_key]
+                if self._repeats is not None:
+                    self._repeats.forget(number)
                 self._study.refuse(number, "limits.hours passed before it started")

@@ -37,7 +37,6 @@ from optuna.samplers import (
 )
 
 from search.along_front import AlongFrontSampler
-from search.known_costs import KnownCostsSampler
 from search.parzen import make_parzen_sampler
 from search.search_task import SearchTask
 
@@ -98,6 +97,10 @@ def _along_front(task: SearchTask, search_seed: int, proposal_seed: int) -> Base
 
 
 def _known_costs(task: SearchTask, search_seed: int, proposal_seed: int) -> BaseSampler:
+    from search.known_costs import (
+        KnownCostsSampler,  # scikit-learn takes seconds, and reading a spec comes here
+    )
+
     return KnownCostsSampler(task, _qmc(task, search_seed, proposal_seed), proposal_seed)
 
 

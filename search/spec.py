@@ -112,6 +112,11 @@ class SearchSpec(Settings):
                     )
         for index in range(len(self.first)):
             self._fixed_point(index)
+        if self.sampler.duplicates == "new_seed" and "seed" in self.search:
+            raise ValueError(
+                "'sampler.duplicates': new_seed sets the seed of repeated configurations, so search.seed must not "
+                "vary; take it out, or set duplicates to refuse"
+            )
         self._check_halving()
         self._check_batches()
         return self

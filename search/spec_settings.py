@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -65,11 +65,14 @@ class SamplerConfig(Settings):
     """Proposes configurations. ``name``: a key of ``SAMPLERS``, or ``auto``, which chooses by the number of trials and
     of objectives; the plan says which. ``seed``: same history, same proposals. ``learn_from``: earlier studies of the
     same results folder whose finished trials samplers see, where they are configurations of this search too.
+    ``duplicates``: what becomes of a configuration that is proposed again: ``refuse``, so that samplers are asked for
+    another, or ``new_seed``, which runs it under the next ``run.seed`` and so tells luck from merit.
     """
 
     name: Annotated[str, AfterValidator(_known_sampler)] = AUTO
     seed: int = 0
     learn_from: tuple[Annotated[str, AfterValidator(check_study_name)], ...] = ()
+    duplicates: Literal["refuse", "new_seed"] = "refuse"
 
 
 class LimitsConfig(Settings):

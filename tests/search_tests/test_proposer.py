@@ -49,6 +49,47 @@ def test_a_grid_is_searched_to_its_last_configuration_without_repeats(tmp_path: 
     assert len({tuple(record.varied.values()) for record in search.records}) == 12
 
 
+def test_a_configuration_that_is_proposed_again_can_be_spent_as_a_new_seed(tmp_path: Path) -> None:
+    spec = make_spec(sampler={"name": "random", "duplicates": "new_seed"}, limits={"trials": 40})
+    search = SyntheticSearch(spec, make_folder(tmp_path, spec))
+    search.run()
+    assert len(search.records) == 40, "the grid has twelve configurations"
+    assert len({record.trial_key for record in search.records}) == 40
+    seeds: dict[tuple[Any, ...], list[int]] = {}
+    for record in sorted(search.records, key=lambda record: record.number):
+        seeds.setdefault(tuple(record.varied.values()), []).append(record.seed)
+    assert all(found == list(range(len(found))) for found in seeds.values())
+    assert max(map(len, seeds.values())) > 1
+    assert set(times_run(search.folder.artifacts_path).values()) == {1}
+
+
+@pytest.mark.parametrize("num_items", [3, 9, 20])
+def test_a_resumed_search_gives_repeats_the_seeds_that_they_had(tmp_path: Path, num_items: int) -> None:
+    spec = make_spec(sampler={"name": "random", "duplicates": "new_seed"}, limits={"trials": 30})
+    undisturbed = SyntheticSearch(spec, make_folder(tmp_path / "a", spec), slots=1)
+    undisturbed.run()
+    folder = make_folder(tmp_path / "b", spec)
+    SyntheticSearch(spec, folder, slots=1).run(num_items)
+    resumed = SyntheticSearch(spec, folder, slots=1)
+    resumed.run()
+
+    def found(search: SyntheticSearch) -> dict[int, str]:
+        return {record.number: record.trial_key for record in search.study.finished()}
+
+    assert found(resumed) == found(undisturbed)
+
+
+def test_a_configuration_that_failed_is_not_tried_under_another_seed(tmp_path: Path) -> None:
+    search_space = {"budgets.macs": {"choices": [0.1, 0.5]}}  # the first is out of reach
+    spec = make_spec(
+        search=search_space, sampler={"name": "random", "duplicates": "new_seed"}, limits={"trials": 6}
+    )
+    search = SyntheticSearch(spec, make_folder(tmp_path, spec))
+    search.run()
+    by_share = Counter(record.varied["budgets.macs"] for record in search.records)
+    assert by_share == {0.1: 1, 0.5: 6}
+
+
 def test_the_search_ends_at_its_limit(tmp_path: Path) -> None:
     spec = make_spec(search=WIDE, limits={"trials": 7})
     search = SyntheticSearch(spec, make_folder(tmp_path, spec), slots=3)

@@ -375,6 +375,14 @@ def test_batches_must_divide_between_the_processes_of_a_trial(tmp_path: Path) ->
         load(tmp_path, SPEC + resources)
 
 
+def test_a_seed_is_either_searched_or_spent_on_repeats(tmp_path: Path) -> None:
+    more = "  seed: {choices: [1, 2]}\nsampler: {duplicates: new_seed}\n"
+    with pytest.raises(
+        InvalidSettingsError, match=r"'sampler\.duplicates': new_seed sets the seed of repeated"
+    ):
+        load(tmp_path, SPEC + more)
+
+
 def test_rungs_are_of_one_process(tmp_path: Path) -> None:
     more = "resources: {processes_per_trial: 2, cpus_per_trial: 2}\nhalving: {rule: stopping}\n"
     with pytest.raises(InvalidSettingsError, match=r"'halving\.rule': a rung keeps the state of one process"):
