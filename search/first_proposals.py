@@ -52,7 +52,7 @@ def first_proposals(
         return backend.plan(spec.make_config(values)).trial_key in tried
 
     study.avoid(is_tried)
-    study.enqueue_first(spec.fixed_points)
+    study.enqueue_first(spec.points_to_try)
     seen: set[str] = set()
     proposals: list[FirstProposal] = []
     num_configurations = spec.space.num_configurations or count

@@ -97,7 +97,7 @@ class Proposer:
         reached += [(asked.number, rung_scores(rung)) for asked in adopted for rung in asked.rungs]
         self._rungs.learn(reached)
         self._study.avoid(self._is_tried)
-        self._study.enqueue_first(self._spec.fixed_points)
+        self._study.enqueue_first(self._spec.points_to_try)
         for asked in adopted:
             self._consider(asked)
         begun = self._study.finish_asking()
@@ -277,7 +277,7 @@ class Proposer:
         earlier = self._known.get(key, self._shrunk.get(key))
         if earlier is not None:
             self._num_repeated += 1
-            self._is_exhausted = self._num_repeated > len(self._spec.fixed_points)
+            self._is_exhausted = self._num_repeated > len(self._spec.points_to_try)
             self._study.refuse(asked.number, f"same configuration as trial {earlier}")
             return
         self._num_repeated = 0

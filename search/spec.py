@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self
+from typing import Annotated, Self
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from pruning_core.config import PruningConfig, Settings
 from pruning_core.errors import InvalidSettingsError
 from reports.objectives import Direction
 from search.constraints import BUDGETED, QUANTITIES, Constraint, parse_constraint, unknown_quantity
+from search.designs import DESIGNS, designed_points
 from search.halving import HALVINGS
 from search.halving_settings import HalvingConfig
 from search.sampler_choice import SamplerChoice, choose_sampler
@@ -37,11 +38,18 @@ BEST_DIRECTIONS: Mapping[str, Direction] = MappingProxyType(
 DEFAULT_OBJECTIVES = {name: BEST_DIRECTIONS[name] for name in ("accuracy", "macs", "params")}
 
 
+def _known_design(name: str) -> str:
+    if name not in DESIGNS:
+        raise ValueError(f"unknown design {name!r}. Known designs: {', '.join(DESIGNS)}.")
+    return name
+
+
 class SearchSpec(Settings):
     """One search.
 
     ``search``: ranges over dotted fields of ``run``; a field in both is searched. ``first``: configurations to try
-    before the sampler proposes any; fields left out are drawn. ``reproducible``: trials are proposed in batches, one
+    before the sampler proposes any; fields left out are drawn. ``designs``: more of them, by name (``DESIGNS``): the
+    published settings, a baseline, the ends of the budgets. ``reproducible``: trials are proposed in batches, one
     for each slot, and a batch begins when the one before has ended, so that the same seed gives the same trials,
     however long each takes; slots wait for the slowest of a batch. ``plug_ins``: folder that ``module:function`` names
     are imported from (null: the folder of the spec).
@@ -58,6 +66,7 @@ class SearchSpec(Settings):
     resources: ResourcesConfig = ResourcesConfig()
     storage: StorageConfig = StorageConfig()
     first: tuple[dict[str, Value], ...] = ()
+    designs: tuple[Annotated[str, AfterValidator(_known_design)], ...] = ()
     reproducible: bool = False
     plug_ins: str | None = None
 
@@ -112,6 +121,8 @@ class SearchSpec(Settings):
                     )
         for index in range(len(self.first)):
             self._fixed_point(index)
+        for name in self.designs:
+            designed_points(self.space, name)
         if self.sampler.duplicates == "new_seed" and "seed" in self.search:
             raise ValueError(
                 "'sampler.duplicates': new_seed sets the seed of repeated configurations, so search.seed must not "
@@ -183,6 +194,12 @@ class SearchSpec(Settings):
     def fixed_points(self) -> tuple[dict[str, Value], ...]:
         """The configurations to try first, as the space spells their values."""
         return tuple(self._fixed_point(index) for index in range(len(self.first)))
+
+    @property
+    def points_to_try(self) -> tuple[dict[str, Value], ...]:
+        """The configurations to try before the sampler proposes any: the given ones, then those of the designs."""
+        designed = [point for name in self.designs for point in designed_points(self.space, name)]
+        return (*self.fixed_points, *designed)
 
     def make_config(self, values: Mapping[str, object]) -> PruningConfig:
         """Return the run with the fields that vary set to ``values``.
