@@ -6,6 +6,7 @@ import logging
 import math
 import re
 import shutil
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from search.spec_settings import ResourcesConfig
 
 __all__ = ["check_address", "count_cluster_slots", "joined_cluster", "machines"]
 
+_LONGEST_KNOCK_S = 10.0
 _ADDRESS = re.compile(r"auto|(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}")
 
 
@@ -70,16 +72,30 @@ def joined_cluster(address: str, *, environment: Mapping[str, str], plug_ins: st
 
 
 def _connect(address: str, runtime_env: Mapping[str, Any]) -> None:
+    if address != "auto":
+        _check_answers(address)  # Ray would try for minutes
     try:
         ray.init(
             address=address, runtime_env=dict(runtime_env), log_to_driver=False, logging_level=logging.ERROR
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ClusterError(
-            f"--address {address} must be a Ray cluster that this machine is part of, but: {first_line}; "
-            "`ray status` says whether there is one, `ray start --address=HOST:PORT` makes this machine one of it"
-        ) from error
+        raise _no_cluster(address, error) from error
+
+
+def _check_answers(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_LONGEST_KNOCK_S).close()
+    except OSError as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> ClusterError:
+    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return ClusterError(
+        f"--address {address} must be a Ray cluster that this machine is part of, but: {first_line}; "
+        "`ray status` says whether there is one, `ray start --address=HOST:PORT` makes this machine one of it"
+    )
 
 
 def _check_public(address: str) -> None:

@@ -35,6 +35,10 @@ def _all_of_it(study: Study) -> Study:
     return study
 
 
+def _nothing(_number: int, _attempt: int) -> Mapping[str, Value]:
+    return {}
+
+
 class PerTrialSampler(BaseSampler):
     """Draws all fields at once, so that whole configurations can be compared with those that were tried.
 
@@ -43,6 +47,7 @@ class PerTrialSampler(BaseSampler):
         make: Builds the samplers that propose.
         is_tried: Tells of a configuration whether it was proposed before.
         view: Returns what samplers may see of the study.
+        believe: Returns values that go before what an attempt at a trial's proposal says, by field.
     """
 
     def __init__(
@@ -51,11 +56,13 @@ class PerTrialSampler(BaseSampler):
         make: MakeSampler,
         is_tried: Callable[[Mapping[str, Value]], bool],
         view: Callable[[Study], Study] = _all_of_it,
+        believe: Callable[[int, int], Mapping[str, Value]] = _nothing,
     ) -> None:
         self._space = space
         self._make = make
         self._is_tried = is_tried
         self._view = view
+        self._believe = believe
 
     def infer_relative_search_space(
         self,
@@ -77,6 +84,7 @@ class PerTrialSampler(BaseSampler):
         point: dict[str, Any] = {}
         for attempt in range(_NUM_ATTEMPTS):
             point = _draw(self._make(trial.number, attempt), shown, trial, search_space)
+            point.update(self._believe(trial.number, attempt))
             if not self._is_tried(self._space.existing({**point, **given})):
                 return point
         uniform = self._make(trial.number, None)

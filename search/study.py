@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
@@ -39,6 +40,7 @@ from search.study_snapshot import (
 from search.study_storage import open_storage
 from search.study_view import BoundedHistory, StudyView
 from spaces import Value
+from spaces.priors import drawn_near
 
 __all__ = [
     "AskedTrial",
@@ -58,6 +60,9 @@ _STATES = {
     TrialStatus.FAILED: TrialState.FAIL,
 }
 
+
+_NUM_NEAR_PRIORS = 10
+"""Proposals that lie near the priors of the space; then samplers know how good these are."""
 
 _ATTEMPTS_APART = 100
 """Attempts at one proposal have seeds of their own, away from those of first attempts."""
@@ -155,7 +160,9 @@ class SearchStudy:
 
     def avoid(self, is_tried: Callable[[Mapping[str, Value]], bool]) -> None:
         """From now on, do not propose configurations of which this is true."""
-        self._study.sampler = PerTrialSampler(self._space, self._make_sampler, is_tried, self._view)
+        self._study.sampler = PerTrialSampler(
+            self._space, self._make_sampler, is_tried, self._view, self._near_priors
+        )
 
     def mark_started(self, number: int, trial_key: str) -> None:
         """Note that a worker got the trial."""
@@ -194,6 +201,13 @@ class SearchStudy:
         trial = self._live.pop(number)
         trial.set_user_attr(REFUSED, reason)
         self._study.tell(trial, state=TrialState.FAIL)
+
+    def _near_priors(self, number: int, attempt: int) -> Mapping[str, Value]:
+        """Return values near what the user believes in, for the first proposals."""
+        if number >= _NUM_NEAR_PRIORS:
+            return {}
+        rng = np.random.default_rng([self._spec.sampler.seed % 2**32, number, attempt])
+        return drawn_near(self._space.distributions, self._space.priors, rng)
 
     def _make_sampler(self, number: int, attempt: int | None) -> BaseSampler:
         seed = self._spec.sampler.seed

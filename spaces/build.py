@@ -10,10 +10,12 @@ import itertools
 from collections.abc import Mapping
 from typing import cast
 
+from optuna.distributions import BaseDistribution, FloatDistribution
+
 from pruning_core.config import PruningConfig
 from pruning_core.errors import InvalidSettingsError
 from spaces.conditions import check_conditions, combinations, holds_in, parents_first, place_of, worlds
-from spaces.distributions import make_distribution
+from spaces.distributions import describe, holds, make_distribution
 from spaces.fields import Value, field_names, nearest_names, plain_value, vary
 from spaces.ranges import Range
 from spaces.space import SearchSpace
@@ -39,10 +41,16 @@ def build_space(ranges: Mapping[str, Range], run: PruningConfig) -> SearchSpace:
         _check_name(name)
     check_conditions(ranges)
     ends = _try_ends(ranges, run)
+    distributions = {
+        name: make_distribution(f"'search.{name}'", ranges[name], ends[name])
+        for name in parents_first(ranges)
+    }
     return SearchSpace(
-        distributions={
-            name: make_distribution(f"'search.{name}'", ranges[name], ends[name])
-            for name in parents_first(ranges)
+        distributions=distributions,
+        priors={
+            name: _prior(name, ranges[name], one)
+            for name, one in distributions.items()
+            if "prior" in ranges[name].model_fields_set
         },
         conditions={
             name: {
@@ -68,6 +76,18 @@ def spell_point(space: SearchSpace, run: PruningConfig, values: Mapping[str, Val
     point = {name: plain_value(config, name) for name in values}
     space.check_point(point)
     return cast(dict[str, Value], point)
+
+
+def _prior(name: str, declared: Range, distribution: BaseDistribution) -> Value:
+    """Return a range's prior as the field spells it."""
+    prior = declared.prior
+    if isinstance(distribution, FloatDistribution) and isinstance(prior, int) and not isinstance(prior, bool):
+        prior = float(prior)
+    if not holds(distribution, prior):
+        raise InvalidSettingsError(
+            f"'search.{name}': prior must be {describe(distribution)}, but got {declared.prior!r}"
+        )
+    return prior
 
 
 def _check_name(name: str) -> None:

@@ -42,6 +42,7 @@ class Range(Settings):
     ``step`` from ``low`` if that is set. Whether the numbers are whole is up to the field that varies. Ends may be
     written as the field itself is (``20M`` for a budget).
 
+    ``prior``: a value that is believed to be good; the first proposals of a search lie near it.
     ``when``: field to value or values; the range exists only in configurations in which those fields, which must vary
     over ``choices``, have one of these values. In others the field is what the run says.
     """
@@ -51,6 +52,7 @@ class Range(Settings):
     log: bool = False
     step: Annotated[int | float, Field(gt=0)] | None = None
     choices: tuple[Annotated[Value, BeforeValidator(_single_value)], ...] | None = None
+    prior: Annotated[Value, BeforeValidator(_single_value)] = None
     when: Annotated[dict[str, tuple[Value, ...]], BeforeValidator(_as_condition)] = Field(
         default_factory=dict
     )

@@ -21,11 +21,13 @@ class SearchSpace:
     """Made by ``build_space``.
 
     ``distributions``: by dotted name, in the order of the spec but none before one that it depends on.
-    ``conditions``: under which a field exists, for those that do not always.
+    ``conditions``: under which a field exists, for those that do not always. ``priors``: values that are believed to be
+    good, of fields that have one.
     """
 
     distributions: Mapping[str, BaseDistribution]
     conditions: Mapping[str, Condition] = field(default_factory=dict)
+    priors: Mapping[str, Value] = field(default_factory=dict)
 
     def suggest(self, trial: optuna.Trial, given: Mapping[str, Value] | None = None) -> dict[str, Value]:
         """Draw one value per field that exists through Optuna's trial, except for fields that are given."""

@@ -104,19 +104,6 @@ def test_a_search_on_a_cluster_survives_the_loss_of_a_node(tmp_path: Path, nodes
     assert json.loads(found)["findings"] == []
 
 
-def test_no_cluster_is_said_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "small_network.py").write_text(NETWORK)
-    (tmp_path / "small_blocks.py").write_text(BLOCKS)
-    (tmp_path / "spec.yaml").write_text(SPEC)
-    driver = start_driver(tmp_path, "launch", "spec.yaml", "--address", "127.0.0.1:7")
-    _, err = driver.communicate(timeout=PATIENCE_S)
-    assert driver.returncode == 2
-    assert err.splitlines()[-1].startswith(
-        "error: --address auto must be a Ray cluster that this machine is part"
-    )
-    assert not (tmp_path / "results").exists()
-
-
 def _num_finished(folder: StudyFolder) -> int:
     if not folder.timeline_path.exists():
         return 0

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socket
+import time
 from typing import Any
 
 import pytest
@@ -62,3 +64,17 @@ def test_another_searchs_own_ray_is_no_cluster(monkeypatch: pytest.MonkeyPatch) 
         cluster._check_public("auto")
     monkeypatch.setattr(cluster, "machines", lambda: NODES)
     cluster._check_public("auto")
+
+
+def test_where_nobody_answers_is_no_cluster() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    started = time.monotonic()
+    problem = f"--address {address} must be a Ray cluster that this machine is part of, but: .*refused; `ray status`"
+    with (
+        pytest.raises(ClusterError, match=problem),
+        cluster.joined_cluster(address, environment={}, plug_ins=None),
+    ):
+        pytest.fail("there is a cluster")
+    assert time.monotonic() - started < 30

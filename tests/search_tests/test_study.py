@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from optuna.trial import TrialState
 
 from reports.records import TrialStatus
 from search.spec import SearchSpec
-from search.study import SearchStudy, open_search_study
+from search.study import SearchStudy, new_study_in_memory, open_search_study
 from search.study_reading import read_snapshot
 from tests.search_tests.dying_driver import (
     WIDE,
@@ -185,3 +186,16 @@ def test_facts_about_a_study_are_noted_once(tmp_path: Path, place: dict[str, str
     again = open_search_study(folder, spec)
     again.note({"id": "second", "machine": {}})
     assert again.attributes == {"id": "first", "created_at": 1.0, "machine": {}}
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "qmc"])
+def test_the_first_proposals_lie_near_the_priors_and_later_ones_anywhere(sampler: str) -> None:
+    search = {
+        "loss_weights.steering": {"low": 0.01, "high": 100, "log": True, "prior": 50},
+        "fine_tuning.learning_rate": {"low": 0.001, "high": 0.1, "log": True},
+    }
+    study = new_study_in_memory(make_spec(search=search, sampler={"name": sampler}))
+    proposed = [float(str(study.ask().values["loss_weights.steering"])) for _ in range(40)]
+    first, later = proposed[:10], proposed[10:]
+    assert statistics.median(first) > 5
+    assert statistics.median(later) < 5
