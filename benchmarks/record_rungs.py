@@ -28,6 +28,7 @@ from pruning_core.errors import InvalidSettingsError
 from search.driver import run_search
 from search.replay.recording import Recording, read_recording, record_study, write_recording
 from search.spec import SearchSpec, load_spec
+from search.spec_settings import StorageConfig
 from search.study_folder import StudyFolder
 from search.study_records import read_study
 
@@ -67,18 +68,16 @@ def join(before: Recording, now: Recording) -> Recording:
     return replace(now, runs=(*before.runs, *added), command="\n".join(commands))
 
 
+def without_places(spec: SearchSpec) -> SearchSpec:
+    """Return the spec without the folders of the machine it ran on: a recording is for others."""
+    root = spec.run.dataset.root
+    dataset = spec.run.dataset.model_copy(update={"root": None if root is None else Path(root).name})
+    run = spec.run.model_copy(update={"dataset": dataset})
+    return spec.model_copy(update={"run": run, "storage": StorageConfig(), "plug_ins": None})
+
+
 def _what_was_searched(spec: SearchSpec) -> dict[str, object]:
-    return spec.model_dump(
-        mode="json",
-        exclude={
-            "study": True,
-            "sampler": True,
-            "limits": True,
-            "storage": True,
-            "resources": True,
-            "run": {"dataset": {"root"}},
-        },
-    )
+    return spec.model_dump(mode="json", exclude={"study", "sampler", "limits", "storage", "resources"})
 
 
 def copy_stages(source: Path, target: Path, keys: Collection[str] | None = None) -> None:
@@ -120,12 +119,15 @@ def main(argv: Sequence[str] | None = None, engine: Callable[..., object] = run_
     if options.stages is not None:
         copy_stages(options.stages, folder.artifacts_path)
     engine(spec, folder, resume=folder.exists, console=Console())
-    line = ["python", "-m", "benchmarks.record_rungs", str(options.spec), *options.overrides]
+    line = ["python", "-m", "benchmarks.record_rungs", str(options.spec)]
+    line += [
+        one for one in options.overrides if one.split("=")[0] not in {"run.dataset.root", "storage.path"}
+    ]
     line += ["--configurations", str(options.configurations), "--sampler", options.sampler]
     line += ["--seed", str(options.seed)]
     study = read_study(folder)
     recording = record_study(
-        spec,
+        without_places(spec),
         study.records,
         command=shlex.join(line),
         version=version("prunefront"),

@@ -50,6 +50,7 @@ def test_a_recording_can_be_made_in_parts_whose_searches_are_gone(tmp_path: Path
     (stages / "v1" / "ab" / "abc").mkdir(parents=True)
     record([*line, f"storage.path={tmp_path}/one", "--configurations", "4"], run_here)
     assert (tmp_path / "one/artifacts/v1/ab/abc").is_dir()
+    assert str(tmp_path) not in out.read_text().replace(str(path), "SPEC"), "a recording is for others"
     first = read_recording(out)
     record([*line, f"storage.path={tmp_path}/two", "--configurations", "7", "--seed", "1"], run_here)
     both = read_recording(out)
