@@ -69,7 +69,7 @@ def _start(folder: Path, settings: BackendSettings) -> list[subprocess.Popen[byt
         with (folder / f"log-{rank}").open("wb") as log:
             members.append(
                 subprocess.Popen(  # noqa: S603 - our own module
-                    [sys.executable, "-m", "search.process_member", str(folder)],
+                    [sys.executable, "-m", "search.process_member", str(folder), str(os.getpid())],
                     env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
                     stdout=log,
                     stderr=log,

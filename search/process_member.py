@@ -1,4 +1,8 @@
-"""One of the processes that run a work item together: ``python -m search.process_member FOLDER``."""
+"""One of the processes that run a work item together: ``python -m search.process_member FOLDER PID``.
+
+PID is of the worker that started it. Asking for it here would be too late: it may be gone before this process has
+loaded its libraries.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +34,8 @@ _PARENT_GONE = 1  # exit code
 
 def main() -> None:
     """Do this process's part, and if it is the first, write what became of the item."""
-    folder = Path(sys.argv[1])
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    folder, parent = Path(sys.argv[1]), int(sys.argv[2])
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     work = json.loads((folder / WORK).read_text(encoding="utf-8"))
     settings = BackendSettings(**work["backend"])
     place = read_place(os.environ)

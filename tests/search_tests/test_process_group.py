@@ -60,24 +60,11 @@ def test_two_processes_run_a_stage_and_a_trial_together(tmp_path: Path) -> None:
     assert trial.pid != os.getpid()
 
 
-@pytest.mark.parametrize(
-    ("changes", "status", "reason"),
-    [
-        ({"budgets": {"macs": 0.0001}}, OutcomeStatus.INFEASIBLE, "macs"),
-        (
-            {"dense_training": {"epochs": 1, "batch_size": 33}},
-            OutcomeStatus.FAILED,
-            "a batch must divide equally",
-        ),
-    ],
-)
-def test_what_goes_wrong_in_them_comes_back(
-    tmp_path: Path, changes: dict[str, Any], status: OutcomeStatus, reason: str
-) -> None:
-    config, used = load_config({**RUN, **changes}), settings(tmp_path)
+def test_what_goes_wrong_in_them_comes_back(tmp_path: Path) -> None:
+    config, used = load_config({**RUN, "budgets": {"macs": 0.0001}}), settings(tmp_path)
     outcome = execute_together(items(config, used)[-1], to_plain(config), used)
-    assert outcome.status is status
-    assert reason in (outcome.reason or "")
+    assert outcome.status is OutcomeStatus.INFEASIBLE
+    assert "macs" in (outcome.reason or "")
 
 
 def start_worker(store: Path) -> subprocess.Popen[str]:
