@@ -21,12 +21,10 @@ from typing import Any
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna import Study
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from search.budget_axes import BudgetAxis, budget_axes
+from search.budget_axes import BudgetAxis
+from search.budget_sampler import BudgetSampler, has_budgets, is_violating
 from search.front_gaps import FrontKnowledge, gaps, residuals
 from search.parzen import make_parzen_sampler
 from search.search_task import SearchTask
@@ -45,55 +43,13 @@ _NUM_STARTUP = 8
 """Trials with values before the other fields follow a model."""
 
 
-class AlongFrontSampler(BaseSampler):
-    """Chooses budgets by the front's gaps, and the rest by what was accurate at such budgets.
+class AlongFrontSampler(BudgetSampler):
+    """Chooses budgets by the front's gaps, and the rest by what was accurate at such budgets."""
 
-    Args:
-        task: The search; at least one budget must vary in it.
-        start: Proposes while there are too few trials to see a front.
-        seed: Of this one proposal.
-    """
-
-    def __init__(self, task: SearchTask, start: BaseSampler, seed: int) -> None:
-        self._task = task
-        self._start = start
-        self._seed = seed
-        self._axes = budget_axes(task.space)
-        assert self._axes, "at least one budget must vary"
-
-    def infer_relative_search_space(
-        self,
-        study: Study,  # noqa: ARG002 - Optuna's signature
-        trial: FrozenTrial,  # noqa: ARG002
-    ) -> dict[str, BaseDistribution]:
-        """Return the whole space: all fields are drawn together."""
-        return dict(self._task.space.distributions)
-
-    def sample_relative(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        search_space: dict[str, BaseDistribution],  # noqa: ARG002 - the space of the task
-    ) -> dict[str, Any]:
-        """Return a configuration; of budgets that are given for the trial, with those."""
-        trials = [one for one in study.get_trials(deepcopy=False) if one.number != trial.number]
+    def propose(self, trials: Sequence[FrozenTrial], given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a configuration; of budgets that are given, with those."""
         history = _History(trials, self._axes, self._task)
-        if len(history.complete) < 2 * (len(self._axes) + 1):
-            together = self._start.infer_relative_search_space(study, trial)
-            return self._start.sample_relative(study, trial, together)
-        given: dict[str, Value] = dict(trial.system_attrs.get("fixed_params", {}))
-        budgets = self._choose_budgets(history)
-        return self._draw_rest(history, {**budgets, **given})
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Draw one field as the sampler does that proposes at the start."""
-        return self._start.sample_independent(study, trial, param_name, param_distribution)
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Prepare the sampler that proposes at the start."""
-        self._start.before_trial(study, trial)
+        return self._draw_rest(history, {**self._choose_budgets(history), **given})
 
     def _choose_budgets(self, history: _History) -> dict[str, Value]:
         rng = np.random.default_rng(self._seed)
@@ -130,7 +86,7 @@ class _History:
     def __init__(self, trials: Sequence[FrozenTrial], axes: Sequence[BudgetAxis], task: SearchTask) -> None:
         self._axes = axes
         self._task = task
-        usable = [trial for trial in trials if all(axis.name in trial.params for axis in axes)]
+        usable = [trial for trial in trials if has_budgets(trial, axes)]
         self.complete = [trial for trial in usable if trial.state is TrialState.COMPLETE]
         self._running = [trial for trial in usable if trial.state is TrialState.RUNNING]
         self._without_values = [
@@ -149,14 +105,14 @@ class _History:
         values = np.array([trial.values for trial in self.complete], dtype=float)
         accuracy = names.index("accuracy")
         filled = self._running + [
-            trial for trial in self._without_values if trial.state is TrialState.FAIL or _is_violating(trial)
+            trial for trial in self._without_values if trial.state is TrialState.FAIL or is_violating(trial)
         ]
         return FrontKnowledge(
             places_NB=self._places_of(self.complete),
             accuracy_N=values[:, accuracy],
             costs_NM=np.maximum(np.delete(values, accuracy, axis=1), 1e-12),
             limits_NM=self.limits([self._budgets(trial) for trial in self.complete]),
-            is_feasible_N=np.array([not _is_violating(trial) for trial in self.complete]),
+            is_feasible_N=np.array([not is_violating(trial) for trial in self.complete]),
             filled_FB=self._places_of(filled),
             filled_limits_FM=self.limits([self._budgets(trial) for trial in filled]),
             lost_LB=self._places_of(self._without_values),
@@ -189,7 +145,7 @@ class _History:
             *(
                 (trial, TrialState.PRUNED, None)
                 for trial in self._without_values
-                if not _is_violating(trial)  # out of reach: no fault of the other fields
+                if not is_violating(trial)  # out of reach: no fault of the other fields
             ),
         ]
         here = self.places([[float(str(given[axis.name])) for axis in self._axes]])
@@ -205,10 +161,6 @@ class _History:
 
     def _budgets(self, trial: FrozenTrial) -> list[float]:
         return [float(trial.params[axis.name]) for axis in self._axes]
-
-
-def _is_violating(trial: FrozenTrial) -> bool:
-    return any(value > 0 for value in trial.constraints.values())
 
 
 def _without(

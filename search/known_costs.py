@@ -15,14 +15,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna import Study
 from optuna._transform import _SearchSpaceTransform
-from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.samplers import BaseSampler
+from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from search.accuracy_model import AccuracyModel
-from search.budget_axes import BudgetAxis, budget_axes
+from search.budget_axes import BudgetAxis
+from search.budget_sampler import BudgetSampler, has_budgets, is_violating
 from search.expected_front import box_points, expected_gains, within_reach
 from search.front_gaps import fit_locally, neighbourhood
 from search.search_task import SearchTask
@@ -39,54 +38,12 @@ _STEP = 0.08
 """Standard deviation of a step from a good configuration, in every input."""
 
 
-class KnownCostsSampler(BaseSampler):
-    """Proposes what can be expected to add the most hypervolume at costs that are known.
+class KnownCostsSampler(BudgetSampler):
+    """Proposes what can be expected to add the most hypervolume at costs that are known."""
 
-    Args:
-        task: The search; at least one budget must vary in it.
-        start: Proposes while there are too few trials to guess from.
-        seed: Of this one proposal.
-    """
-
-    def __init__(self, task: SearchTask, start: BaseSampler, seed: int) -> None:
-        self._task = task
-        self._start = start
-        self._seed = seed
-        self._axes = budget_axes(task.space)
-        assert self._axes, "at least one budget must vary"
-
-    def infer_relative_search_space(
-        self,
-        study: Study,  # noqa: ARG002 - Optuna's signature
-        trial: FrozenTrial,  # noqa: ARG002
-    ) -> dict[str, BaseDistribution]:
-        """Return the whole space: all fields are chosen together."""
-        return dict(self._task.space.distributions)
-
-    def sample_relative(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        search_space: dict[str, BaseDistribution],  # noqa: ARG002 - the space of the task
-    ) -> dict[str, Any]:
-        """Return a configuration; of values that are given for the trial, with those."""
-        trials = [one for one in study.get_trials(deepcopy=False) if one.number != trial.number]
-        known = _Known(trials, self._axes, self._task)
-        if len(known.complete) < 2 * (len(self._axes) + 1):
-            together = self._start.infer_relative_search_space(study, trial)
-            return self._start.sample_relative(study, trial, together)
-        given = dict(trial.system_attrs.get("fixed_params", {}))
-        return self._choose(known, given)
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Draw one field as the sampler does that proposes at the start."""
-        return self._start.sample_independent(study, trial, param_name, param_distribution)
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Prepare the sampler that proposes at the start."""
-        self._start.before_trial(study, trial)
+    def propose(self, trials: Sequence[FrozenTrial], given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a configuration; of values that are given, with those."""
+        return self._choose(_Known(trials, self._axes, self._task), given)
 
     def _choose(self, known: _Known, given: Mapping[str, Any]) -> dict[str, Any]:
         rng = np.random.default_rng(self._seed)
@@ -153,13 +110,13 @@ class _Known:
     def __init__(self, trials: Sequence[FrozenTrial], axes: Sequence[BudgetAxis], task: SearchTask) -> None:
         self._axes = axes
         self._task = task
-        self._trials = [trial for trial in trials if all(axis.name in trial.params for axis in axes)]
+        self._trials = [trial for trial in trials if has_budgets(trial, axes)]
         self.complete = [trial for trial in self._trials if trial.state is TrialState.COMPLETE]
         self._running = [trial for trial in self._trials if trial.state is TrialState.RUNNING]
         self._lost = [
             trial
             for trial in self._trials
-            if trial.state is TrialState.FAIL or (trial.state is TrialState.PRUNED and _is_violating(trial))
+            if trial.state is TrialState.FAIL or (trial.state is TrialState.PRUNED and is_violating(trial))
         ]
         names = list(task.objectives)
         self._accuracy_at = names.index("accuracy")
@@ -196,7 +153,7 @@ class _Known:
     def _accuracy(self) -> Floats:
         """Return accuracies; of trials that miss a constraint none, since they are not of the front."""
         accuracy_N = self._values[:, self._accuracy_at]
-        is_out_N = np.array([_is_violating(trial) for trial in self.complete])
+        is_out_N = np.array([is_violating(trial) for trial in self.complete])
         return np.where(is_out_N, 0.0, accuracy_N)
 
     @cached_property
@@ -268,7 +225,7 @@ class _Known:
         """Return how likely a network comes of budgets, from what came of trials near them."""
         width = neighbourhood(len(self._trials), len(self._axes))
         at_CB, places_NB = self._places(rows_CF), self._places(self._rows)
-        is_out_N = np.array([_is_violating(trial) for trial in self.complete])
+        is_out_N = np.array([is_violating(trial) for trial in self.complete])
         lost_LB = self._places(self.inputs.encode([trial.params for trial in self._lost]))
         won_C = _num_near(places_NB[~is_out_N], at_CB, width)
         lost_C = _num_near(np.vstack([places_NB[is_out_N], lost_LB]), at_CB, width)
@@ -298,10 +255,6 @@ def _num_near(places_NB: Floats, at_CB: Floats, width: float) -> Floats:
     squares_CN = ((places_NB[None] - at_CB[:, None]) ** 2).sum(axis=2)
     near_C: Floats = np.exp(-0.5 * squares_CN / width**2).sum(axis=1)
     return near_C
-
-
-def _is_violating(trial: FrozenTrial) -> bool:
-    return any(value > 0 for value in trial.constraints.values())
 
 
 def _rungs_of(trial: FrozenTrial) -> list[tuple[int, float]]:
