@@ -47,19 +47,6 @@ def items(config: PruningConfig, used: BackendSettings) -> list[WorkItem]:
     ]
 
 
-def test_two_processes_run_a_stage_and_a_trial_together(tmp_path: Path) -> None:
-    config, used = load_config(RUN), settings(tmp_path)
-    outcomes = [execute_together(item, to_plain(config), used) for item in items(config, used)]
-    assert [outcome.reason for outcome in outcomes] == [None, None]
-    stage, trial = outcomes
-    assert stage.result is None
-    assert trial.result is not None
-    assert trial.result["trial_key"] == load_backend(used).plan(config).trial_key
-    assert "dense" in trial.result["cached_stages"], "the stage's artifact is used"
-    assert trial.result["macs"] <= trial.result["dense_macs"] / 2
-    assert trial.pid != os.getpid()
-
-
 def test_what_goes_wrong_in_them_comes_back(tmp_path: Path) -> None:
     config, used = load_config({**RUN, "budgets": {"macs": 0.0001}}), settings(tmp_path)
     outcome = execute_together(items(config, used)[-1], to_plain(config), used)
