@@ -91,6 +91,13 @@ def open_projection(address: StudyAddress, facts: Mapping[str, object]) -> Proje
     return MlflowProjection(address, facts)
 
 
+_REST = 2.0
+"""So many times as long as it wrote the thread rests: it takes turns with the search in one interpreter, and what is
+written at once for several trials costs less."""
+
+_LONGEST_REST_S = 5.0
+
+
 class TrackingWriter:
     """Writes records from a thread of its own.
 
@@ -140,6 +147,7 @@ class TrackingWriter:
         projection: Projection | None = None
         delay_s, retry_s = self._start_delay_s, 0.0
         while (job := self._next_job(delay_s)) is not None:
+            begun_at = time.monotonic()
             try:
                 projection = projection or self._connect()
                 projection.sync(*job)
@@ -147,10 +155,11 @@ class TrackingWriter:
                 self.problem = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
                 self._put_back(job)
                 retry_s = min(max(2 * retry_s, self._first_delay_s), _LONGEST_DELAY_S)
+                delay_s = retry_s
             else:
                 self.problem, retry_s = None, 0.0
                 self._num_written = projection.num_written
-            delay_s = retry_s
+                delay_s = min(_REST * (time.monotonic() - begun_at), _LONGEST_REST_S)
 
     def _next_job(self, delay_s: float) -> tuple[StudyRecords, str | None] | None:
         """Wait for records; None when all are written, or there is no patience left."""

@@ -48,6 +48,7 @@ _OUTCOME = "outcome"
 _LONGEST_WAIT_S = 10.0
 _LONGEST_MEETING_S = 60.0
 _LONGEST_LOOK_S = 10.0  # network file systems remember for a while that a file was not there
+_LONG_ENOUGH_TO_FREE_S = 1.0  # giving memory back takes tens of milliseconds
 _POLL_S = 0.1
 
 
@@ -98,7 +99,8 @@ def run_work_item(config: Mapping[str, Any]) -> None:
         return
     execute = execute_item if settings.num_processes == 1 else execute_together
     outcome = execute(WorkItem.from_plain(packed["item"]), packed["config"], settings)
-    return_freed_memory()
+    if outcome.finished_at - outcome.started_at > _LONG_ENOUGH_TO_FREE_S:
+        return_freed_memory()
     tune.report({METRIC: 1, _OUTCOME: json.dumps(outcome.to_plain())})
 
 
