@@ -164,7 +164,10 @@ def test_a_wrong_override_is_blamed_on_the_command_line(tmp_path: Path, override
         ("search: {seed: {choices: [1]}}\n", "spec.yaml: 'study': field required"),
         ("study: tiny\n", "spec.yaml: 'search': field required"),
         ("study: tiny\nsearch: {}\n", "spec.yaml:2: 'search': at least one field must vary"),
-        (SPEC + "typo: 1\n", "spec.yaml:7: 'typo': unknown key. Known keys there: constraints, designs, first,"),
+        (
+            SPEC + "typo: 1\n",
+            "spec.yaml:7: 'typo': unknown key. Known keys there: constraints, designs, first,",
+        ),
         (SPEC + "limit: {trials: 2}\n", "spec.yaml:7: 'limit': unknown key. Did you mean limits?"),
         (SPEC + "limits: {trials: 0}\n", "'limits.trials': .*greater than or equal to 1, but got 0"),
         (SPEC + "limits: {trails: 2}\n", "'limits.trails': unknown key. Did you mean trials"),
