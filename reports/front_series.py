@@ -21,7 +21,7 @@ from reports.objectives import Direction
 from reports.records import TrialRecord
 from reports.scores import NetworkScores
 
-__all__ = ["BEST_ACCURACY", "LADDER_PERCENT", "front_series"]
+__all__ = ["BEST_ACCURACY", "LADDER_PERCENT", "FrontSeries"]
 
 LADDER_PERCENT = (10, 25, 50, 75)
 """Shares of the dense network's cost that accuracies are followed under."""
@@ -29,23 +29,31 @@ BEST_ACCURACY = "best_accuracy"
 """The series that has a point for every trial that counts, and comes last among its values."""
 
 
-def front_series(
-    records: Iterable[TrialRecord], objectives: Mapping[str, Direction]
-) -> Iterator[dict[str, float]]:
-    """Yield the values after each of these trials, which must all count, in the order they finished."""
-    signs = np.array([1 if way is Direction.MINIMIZE else -1 for way in objectives.values()])
-    points, losses = GrowingFront(len(objectives)), GrowingFront(len(objectives))
-    volume, best = 0.0, 0.0
-    within: dict[str, float] = {}
-    for record in records:
-        points.add(signs * np.array(objective_values(record, objectives)))
-        if losses.add(normalised_losses([record], objectives)[0]):
-            volume = volume_of(losses.rows)
+class FrontSeries:
+    """Follows a search: give it each trial that counts, in the order they finished."""
+
+    def __init__(self, objectives: Mapping[str, Direction]) -> None:
+        self._objectives = objectives
+        self._signs = np.array([1 if way is Direction.MINIMIZE else -1 for way in objectives.values()])
+        self._points, self._losses = GrowingFront(len(objectives)), GrowingFront(len(objectives))
+        self._volume, self._best = 0.0, 0.0
+        self._within: dict[str, float] = {}
+
+    def add(self, record: TrialRecord) -> dict[str, float]:
+        """Take in a trial, and return the values after it."""
+        self._points.add(self._signs * np.array(objective_values(record, self._objectives)))
+        if self._losses.add(normalised_losses([record], self._objectives)[0]):
+            self._volume = volume_of(self._losses.rows)
         scores = scores_of(record)
-        best = max(best, scores.accuracy)
-        for step in _ladder_steps(scores, objectives):
-            within[step] = max(scores.accuracy, within.get(step, 0.0))
-        yield {"hypervolume": volume, "front_size": float(len(points.rows)), **within, BEST_ACCURACY: best}
+        self._best = max(self._best, scores.accuracy)
+        for step in _ladder_steps(scores, self._objectives):
+            self._within[step] = max(scores.accuracy, self._within.get(step, 0.0))
+        return {
+            "hypervolume": self._volume,
+            "front_size": float(len(self._points.rows)),
+            **self._within,
+            BEST_ACCURACY: self._best,
+        }
 
 
 def _ladder_steps(scores: NetworkScores, objectives: Iterable[str]) -> Iterator[str]:

@@ -6,7 +6,6 @@ Workers compute and hand back outcomes; this process alone writes the study, the
 from __future__ import annotations
 
 import os
-import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -43,11 +42,6 @@ from search.study_records import read_study
 from search.timing import Timing
 
 __all__ = ["STAGES_BACKEND", "SearchOutcome", "run_search"]
-
-
-_SWITCH_INTERVAL_S = 0.0005
-"""How long the thread that writes MLflow may keep the interpreter while the search wants it; Python's own is ten times
-as long, several times per trial."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +87,6 @@ def run_search(
     """
     started_at = time.time()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     environment = worker_environment(spec.resources.cpus_per_trial)
     for name, value in environment.items():
         os.environ.setdefault(name, value)  # this process imports torch too

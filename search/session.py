@@ -29,7 +29,8 @@ from search.study_folder import StudyFolder
 from search.study_records import combine_records
 from search.timeline import Timeline, read_timeline, session_seconds
 from search.timing import Timing, measure_timing
-from search.tracking_writer import StudyAddress, TrackingWriter, address_of, open_projection
+from search.tracking_process import ProjectionProcess
+from search.tracking_writer import StudyAddress, TrackingWriter, address_of
 from search.work_items import WorkItem
 
 __all__ = ["FAILED", "FINISHED", "INTERRUPTED", "EndReason", "SearchSession"]
@@ -48,8 +49,8 @@ _WORKERS_START_S = 10.0
 _BATCH = "batch"  # noted, because a study may be resumed with other slots
 
 FINISHED = EndReason("finished", "FINISHED", 30.0)
-INTERRUPTED = EndReason("interrupted", "KILLED", 5.0)
-FAILED = EndReason("failed", "FAILED", 5.0)
+INTERRUPTED = EndReason("interrupted", "KILLED", 15.0)
+FAILED = EndReason("failed", "FAILED", 15.0)
 
 
 class SearchSession:
@@ -98,7 +99,7 @@ class SearchSession:
             self._state.reach(reached.epochs)
         self.progress = make_progress(self._state, console)
         self.address: StudyAddress = address_of(spec, folder, study.attributes)
-        connect = partial(open_projection, self.address, study.attributes["facts"])
+        connect = partial(ProjectionProcess, self.address, study.attributes["facts"])
         self._writer = TrackingWriter(connect, start_delay_s=_WORKERS_START_S)
         self._timeline = Timeline(folder.timeline_path)
         time_limit_s = None

@@ -20,7 +20,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from pruning_core.errors import StorageError
-from reports.front_series import BEST_ACCURACY, front_series
+from reports.front_series import BEST_ACCURACY, FrontSeries
 from reports.fronts import find_front, front_ranks, is_ranked, scores_of
 from reports.records import (
     RECORD_FILE,
@@ -96,6 +96,9 @@ class MlflowProjection:
         )
         self._children = self._find_children()
         self._num_points = self._count_points()
+        self._series: FrontSeries | None = None
+        self._num_followed = 0
+        self._unwritten: list[Metric] = []  # points of the series that MLflow lacks
 
     @property
     def parent_id(self) -> str:
@@ -236,15 +239,20 @@ class MlflowProjection:
 
     def _write_series(self, ranked: Sequence[TrialRecord], study: StudyRecords) -> None:
         """Write how the front grew with each trial that counts, as far as MLflow lacks it."""
-        points = self._dense_accuracy(ranked[0]) if ranked and self._num_points == 0 else []
-        series = front_series(ranked, study.objectives)
-        for num_trials, (record, values) in enumerate(zip(ranked, series, strict=True), start=1):
-            if num_trials > self._num_points:
+        if ranked and self._num_followed == self._num_points == 0:
+            self._unwritten += self._dense_accuracy(ranked[0])
+        self._series = self._series or FrontSeries(study.objectives)
+        for record in ranked[self._num_followed :]:
+            values = self._series.add(record)
+            self._num_followed += 1
+            if self._num_followed > self._num_points:
                 at = _milliseconds(record.finished_at)
-                points += [Metric(name, value, at, num_trials) for name, value in values.items()]
-        for start in range(0, len(points), _MAX_BATCH):
-            self._client.log_batch(self._parent_id, metrics=points[start : start + _MAX_BATCH])
-        self._num_points = len(ranked)
+                self._unwritten += [
+                    Metric(name, value, at, self._num_followed) for name, value in values.items()
+                ]
+        while self._unwritten:
+            self._client.log_batch(self._parent_id, metrics=self._unwritten[:_MAX_BATCH])
+            del self._unwritten[:_MAX_BATCH]
 
     def _dense_accuracy(self, record: TrialRecord) -> list[Metric]:
         """Return the dense network's accuracy, of its model and of the study's run.

@@ -1,4 +1,4 @@
-"""A thread that keeps MLflow up to date without ever holding up the search.
+"""A thread of the driver that has MLflow kept up to date without ever holding up the search.
 
 It is given the study's records as a whole and writes what MLflow lacks; when that fails it tries again later, with
 the newest records. Nothing is lost when MLflow cannot be reached: the study keeps all records, and the next
@@ -15,11 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from pruning_core.errors import PrunefrontError
 from reports.records import StudyRecords
 from search.spec import SearchSpec
 from search.study_folder import StudyFolder
 
-__all__ = ["Projection", "StudyAddress", "TrackingWriter", "address_of", "open_projection", "quieten_mlflow"]
+__all__ = [
+    "DetachedProjection",
+    "Projection",
+    "StudyAddress",
+    "TrackingWriter",
+    "address_of",
+    "open_projection",
+    "problem_of",
+    "quieten_mlflow",
+]
 
 _LONGEST_DELAY_S = 30.0
 
@@ -59,6 +69,22 @@ class Projection(Protocol):
         """Write what MLflow lacks; ``final_status`` is MLflow's word for how the search ended."""
 
 
+class DetachedProjection(Projection, Protocol):
+    """A projection that is written elsewhere."""
+
+    def interrupt(self) -> None:
+        """Have a `sync` that another thread waits for end soon, with an error."""
+
+    def close(self) -> None:
+        """Let go of whatever writes."""
+
+
+def problem_of(error: Exception) -> str:
+    """Return an error as one line for users; errors for users are it already."""
+    text = (str(error).splitlines() or [""])[0]
+    return text if isinstance(error, PrunefrontError) else f"{type(error).__name__}: {text}"
+
+
 def address_of(spec: SearchSpec, folder: StudyFolder, attributes: Mapping[str, Any]) -> StudyAddress:
     """Return where a study's runs go; ``attributes``: what was noted about the study."""
     external = spec.storage.mlflow
@@ -92,10 +118,11 @@ def open_projection(address: StudyAddress, facts: Mapping[str, object]) -> Proje
 
 
 _REST = 2.0
-"""So many times as long as it wrote the thread rests: it takes turns with the search in one interpreter, and what is
-written at once for several trials costs less."""
+"""So many times as long as the writing took is rested: it needs a core that trials need too, and what is written at
+once for several trials costs less."""
 
 _LONGEST_REST_S = 5.0
+_GOODBYE_S = 1.0
 
 
 class TrackingWriter:
@@ -108,7 +135,11 @@ class TrackingWriter:
     """
 
     def __init__(
-        self, connect: Callable[[], Projection], *, start_delay_s: float = 0.0, first_delay_s: float = 1.0
+        self,
+        connect: Callable[[], DetachedProjection],
+        *,
+        start_delay_s: float = 0.0,
+        first_delay_s: float = 1.0,
     ) -> None:
         self._connect = connect
         self._start_delay_s = start_delay_s
@@ -117,6 +148,7 @@ class TrackingWriter:
         self._pending: tuple[StudyRecords, str | None] | None = None
         self._give_up_at: float | None = None
         self._num_written = 0
+        self._projection: DetachedProjection | None = None
         self._thread = threading.Thread(target=self._run, name="mlflow-writer", daemon=True)
         self.problem: str | None = None
 
@@ -141,18 +173,27 @@ class TrackingWriter:
             self._give_up_at = time.monotonic() + patience_s
             self._changed.notify()
         self._thread.join(patience_s)
+        if self._projection is not None and self._thread.is_alive():
+            self._projection.interrupt()
+            self._thread.join(_GOODBYE_S)
         return self._num_written
 
     def _run(self) -> None:
-        projection: Projection | None = None
+        try:
+            self._write_all()
+        finally:
+            if self._projection is not None:
+                self._projection.close()
+
+    def _write_all(self) -> None:
         delay_s, retry_s = self._start_delay_s, 0.0
         while (job := self._next_job(delay_s)) is not None:
             begun_at = time.monotonic()
             try:
-                projection = projection or self._connect()
+                self._projection = projection = self._projection or self._connect()
                 projection.sync(*job)
             except Exception as error:  # noqa: BLE001 - whatever ails MLflow, the search goes on
-                self.problem = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+                self.problem = problem_of(error)
                 self._put_back(job)
                 retry_s = min(max(2 * retry_s, self._first_delay_s), _LONGEST_DELAY_S)
                 delay_s = retry_s

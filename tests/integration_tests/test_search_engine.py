@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from optuna.trial import TrialState
 
-from benchmarks.faults import descendants
+from benchmarks.faults import descendants, lives
 from pruning_core.errors import StorageError
 from reports.records import StudyRecords, TrialStatus
 from search.spec import dump_spec
@@ -30,6 +29,7 @@ from search.study_records import read_study
 from search.timeline import read_timeline
 from search.timing import measure_timing
 from tests.integration_tests.synthetic_driver import INTERRUPTED
+from tests.processes import wait_for
 from tests.search_tests.synthetic_backend import CRASHES, FULL_DISK, KILLS_WORKER, NOT_A_NUMBER, times_run
 from tests.search_tests.synthetic_search import GRID, make_spec
 
@@ -68,8 +68,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     yield _start
     for driver in drivers:
-        driver.kill()
-        driver.wait()
+        with driver:  # which closes its pipes
+            driver.kill()
 
 
 def folder_of(root: Path) -> StudyFolder:
@@ -92,27 +92,12 @@ def finish(driver: subprocess.Popen[str]) -> dict[str, Any]:
     return outcome
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    give_up_at = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < give_up_at, f"waited {PATIENCE_S} s for {what}"
-        time.sleep(0.1)
-
-
 def finished_trials(folder: StudyFolder) -> int:
     return sum(event.get("kind") == "trial" for event in read_timeline(folder.timeline_path))
 
 
 def worker_pids(folder: StudyFolder) -> set[int]:
     return {event["pid"] for event in read_timeline(folder.timeline_path) if event["event"] == "item"}
-
-
-def lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def mlflow_children(folder: StudyFolder) -> dict[int, Run]:
@@ -200,10 +185,10 @@ def test_ctrl_c_ends_a_search_that_can_be_resumed(
     tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
     folder = folder_of(tmp_path)
-    driver = start(run=slow_run(trial_ms=900), resources={"slots": 2})
-    wait_for(lambda: finished_trials(folder) >= 1, "a trial")
+    driver = start(run=slow_run(trial_ms=4000), resources={"slots": 2})
+    wait_for(folder.mlflow_runs_path.exists, "MLflow's first runs")
     driver.send_signal(signal.SIGINT)
-    assert driver.wait(30) == INTERRUPTED
+    assert driver.wait(60) == INTERRUPTED
     assert read_timeline(folder.timeline_path)[-1]["reason"] == "interrupted"
     study = read_study(folder)
     assert 1 <= sum(record.status is TrialStatus.COMPLETE for record in study.records) < 12

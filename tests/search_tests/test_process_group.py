@@ -19,6 +19,7 @@ from search.outcomes import OutcomeStatus
 from search.process_group import execute_together
 from search.work_items import ItemKind, WorkItem
 from spaces import to_plain
+from tests.processes import wait_for
 
 pytestmark = [pytest.mark.slow]
 
@@ -82,10 +83,7 @@ def test_processes_end_with_the_worker_that_started_them(tmp_path: Path) -> None
     members = _members_of(worker.pid)
     worker.kill()
     worker.communicate()
-    give_up_at = time.monotonic() + 120
-    while any(lives(pid) for pid in members):
-        assert time.monotonic() < give_up_at, "the processes outlive their worker"
-        time.sleep(0.2)
+    wait_for(lambda: not any(lives(pid) for pid in members), "the processes to end with their worker")
 
 
 def _members_of(worker: int) -> list[int]:

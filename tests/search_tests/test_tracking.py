@@ -21,9 +21,9 @@ from tests.reports_tests.synthetic import (
     DENSE_MACS,
     DENSE_PARAMS,
     NUM_IMAGES,
-    START,
     make_study,
 )
+from tests.search_tests.mlflow_stores import CREATED_AT, make_store, place_in
 from tests.search_tests.synthetic_search import make_folder, make_spec
 
 pytestmark = [
@@ -34,7 +34,6 @@ pytestmark = [
 ]
 
 ALL_STATUSES = (TrialStatus.COMPLETE, TrialStatus.COMPLETE, TrialStatus.FAILED, TrialStatus.INFEASIBLE)
-CREATED_AT = START - 60
 FACTS = {
     "dataset": "digits",
     "dataset.fingerprint": "0123456789abcdef" * 4,
@@ -49,23 +48,13 @@ FACTS = {
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store, which takes seconds to create."""
-    root = tmp_path_factory.mktemp("store")
-    MlflowClient(tracking_uri=f"sqlite:///{root / 'mlflow.db'}").search_experiments()
-    return root
+    return make_store(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture
 def address(store: Path, request: pytest.FixtureRequest) -> StudyAddress:
     """An experiment of the test's own."""
-    name = request.node.name
-    return StudyAddress(
-        uri=f"sqlite:///{store / 'mlflow.db'}",
-        files_uri=(store / "mlruns" / name).as_uri(),
-        study=name,
-        study_id=f"id-{name}",
-        created_at=CREATED_AT,
-        runs_path=store / f"{name}.json",
-    )
+    return place_in(store, request.node.name)
 
 
 class Reader:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from reports.records import StudyRecords
-from search.tracking_writer import Projection, TrackingWriter
+from search.tracking_writer import DetachedProjection, TrackingWriter
 from tests.reports_tests.synthetic import make_study
 
 
@@ -19,6 +19,7 @@ class InMemoryTracker:
         self.num_written = 0
         self.statuses: list[str | None] = []
         self.written = threading.Event()
+        self.is_closed = False
 
     def sync(self, study: StudyRecords, final_status: str | None = None) -> None:
         if self.num_failures > 0:
@@ -28,8 +29,14 @@ class InMemoryTracker:
         self.statuses.append(final_status)
         self.written.set()
 
+    def interrupt(self) -> None:
+        """Nothing lasts here."""
 
-def make_writer(connect: Callable[[], Projection]) -> TrackingWriter:
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def make_writer(connect: Callable[[], DetachedProjection]) -> TrackingWriter:
     writer = TrackingWriter(connect, first_delay_s=0.01)
     writer.start()
     return writer
@@ -52,6 +59,7 @@ def test_records_are_written_while_the_search_goes_on(study: StudyRecords) -> No
     assert tracker.num_written == 2
     assert writer.close(study, "FINISHED", patience_s=5) == len(study.records)
     assert tracker.statuses == [None, "FINISHED"]
+    assert tracker.is_closed
 
 
 def test_failures_are_tried_again_until_all_is_written(study: StudyRecords) -> None:
@@ -66,7 +74,7 @@ def test_failures_are_tried_again_until_all_is_written(study: StudyRecords) -> N
 def test_a_connection_that_fails_is_made_again(study: StudyRecords) -> None:
     attempts = []
 
-    def connect() -> Projection:
+    def connect() -> DetachedProjection:
         attempts.append(time.monotonic())
         if len(attempts) < 3:
             raise ConnectionError("no route to host")
@@ -91,18 +99,23 @@ def test_an_unreachable_mlflow_holds_up_neither_the_search_nor_its_end(study: St
 
 
 def test_a_call_that_hangs_is_not_waited_for_beyond_patience(study: StudyRecords) -> None:
-    release = threading.Event()
-
     class Hanging(InMemoryTracker):
+        is_interrupted = threading.Event()
+
         def sync(self, study: StudyRecords, final_status: str | None = None) -> None:
-            release.wait(10)
+            assert self.is_interrupted.wait(10)
+            self.num_failures = 1
             super().sync(study, final_status)
 
-    writer = make_writer(Hanging)
+        def interrupt(self) -> None:
+            self.is_interrupted.set()
+
+    tracker = Hanging()
+    writer = make_writer(lambda: tracker)
     started = time.monotonic()
     assert writer.close(study, "KILLED", patience_s=0.2) == 0
     assert time.monotonic() - started < 2
-    release.set()
+    assert tracker.is_closed
 
 
 def test_only_the_newest_records_wait_to_be_written(study: StudyRecords) -> None:
