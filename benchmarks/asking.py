@@ -20,11 +20,11 @@ from optuna.trial import TrialState
 
 from pruning_core.config import PruningConfig
 from reports.objectives import Direction
-from search.per_trial_sampler import PerTrialSampler
-from search.sampler_choice import AUTO, choose_sampler
-from search.samplers import SAMPLERS, make_sampler
-from search.search_task import SearchTask
-from search.study_view import BoundedHistory, StudyView
+from search.sampling.per_trial_sampler import PerTrialSampler
+from search.sampling.sampler_choice import AUTO, choose_sampler
+from search.sampling.samplers import SAMPLERS, make_sampler
+from search.sampling.search_task import SearchTask
+from search.studies.view import BoundedHistory, StudyView
 from spaces import Range, build_space
 
 _POPULATION = 20

@@ -42,7 +42,7 @@ from pruning_core.stages import (
     slim_layout_of,
 )
 from reports.model_card import Int8Card
-from search.export_extras import INT8, add_extras
+from search.exporting.extras import INT8, add_extras
 
 NUM_ROUND_TRIP_IMAGES = 1000
 ROUNDINGS: dict[str, int | str] = {"slim, as it comes": 1, "slim, rounded": "auto"}

@@ -34,8 +34,8 @@ from benchmarks.machine import describe_machine
 from benchmarks.postgresql_server import PostgresqlServer, why_no_server
 from reports.fronts import find_front
 from reports.records import StudyRecords, TrialStatus
-from search.study_folder import StudyFolder
-from search.study_records import read_study
+from search.studies.folder import StudyFolder
+from search.studies.records import read_study
 from search.timeline import read_timeline
 
 SPEC = Path(__file__).parents[1] / "examples" / "digits.yaml"

@@ -18,7 +18,7 @@ from benchmarks.study_arguments import read_study_arguments
 from reports.front_rows import front_rows
 from reports.records import StudyRecords, TrialStatus
 from reports.tables import trials_table
-from search.study_records import read_study
+from search.studies.records import read_study
 
 
 def render(study: StudyRecords, spec_text: str) -> str:

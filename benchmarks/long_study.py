@@ -30,7 +30,7 @@ from optuna.storages.journal import BaseJournalBackend
 from benchmarks.machine import describe_machine
 from reports.records import NetworkScores, TrialRecord, TrialStatus
 from search.spec import SearchSpec, dump_spec, load_spec
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
 
 _STUDY = "long"
 _SPEC = f"""\

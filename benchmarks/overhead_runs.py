@@ -19,14 +19,14 @@ from rich.console import Console
 from benchmarks.no_op_backend import FACTORY, NoOpBackend
 from pruning_core.config import load_config
 from search.driver import run_search
+from search.execution.ray_session import local_ray, worker_environment
 from search.outcomes import ItemOutcome, OutcomeStatus
-from search.per_trial_sampler import PerTrialSampler
 from search.proposer import Proposer
-from search.ray_session import local_ray, worker_environment
+from search.sampling.per_trial_sampler import PerTrialSampler
 from search.spec import SearchSpec
-from search.study import open_search_study
-from search.study_folder import StudyFolder
-from search.study_records import read_study
+from search.studies.folder import StudyFolder
+from search.studies.records import read_study
+from search.studies.study import open_search_study
 from search.timeline import Timeline
 
 _LAST = 100

@@ -29,8 +29,8 @@ from search.driver import run_search
 from search.replay.recording import Recording, read_recording, record_study, write_recording
 from search.spec import SearchSpec, load_spec
 from search.spec_settings import StorageConfig
-from search.study_folder import StudyFolder
-from search.study_records import read_study
+from search.studies.folder import StudyFolder
+from search.studies.records import read_study
 
 __all__ = ["copy_stages", "join", "main", "recording_spec"]
 

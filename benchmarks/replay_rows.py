@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.peers.methods import PEERS, Peer
 from benchmarks.replay_runs import Conditions, Ours
-from search.halving import HALVINGS
+from search.early_stopping.halving import HALVINGS
 
 __all__ = ["COMPARED", "OURS", "ROWS", "RULES", "Settings", "is_ours", "is_peer", "row_name"]
 
@@ -25,24 +25,24 @@ _ALWAYS = (
     "search/replay/regressors.py",
     "search/replay/simulation.py",
     "benchmarks/replay_runs.py",
-    "search/samplers.py",
+    "search/sampling/samplers.py",
 )
 _OF_SAMPLERS = {
     "along_front": (
-        "search/along_front.py",
-        "search/front_gaps.py",
-        "search/budget_axes.py",
-        "search/parzen.py",
+        "search/sampling/along_front.py",
+        "search/sampling/front_gaps.py",
+        "search/sampling/budget_axes.py",
+        "search/sampling/parzen.py",
     ),
     "known_costs": (
-        "search/known_costs.py",
-        "search/expected_front.py",
-        "search/accuracy_model.py",
-        "search/front_gaps.py",
-        "search/budget_axes.py",
+        "search/sampling/known_costs.py",
+        "search/sampling/expected_front.py",
+        "search/sampling/accuracy_model.py",
+        "search/sampling/front_gaps.py",
+        "search/sampling/budget_axes.py",
     ),
 }
-_OF_RULES = ("search/halving.py", "search/halving_order.py")
+_OF_RULES = ("search/early_stopping/halving.py", "search/early_stopping/halving_order.py")
 
 
 def row_name(sampler: str, rule: str) -> str:

@@ -23,8 +23,8 @@ from playwright.sync_api import Browser, Page
 from benchmarks.chromium import draw_all_charts, open_chromium
 from benchmarks.mlflow_pages import MlflowPages, close_assistant, wait_until_ready
 from search.commands.ui import HOST
-from search.study_folder import StudyFolder
-from search.study_records import read_mlflow_runs
+from search.studies.folder import StudyFolder
+from search.studies.records import read_mlflow_runs
 
 TALL, WIDE, PHONE = (1100, 1500), (1280, 900), (390, 844)
 _MOST_COLOURS = 256

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from benchmarks.study_arguments import read_study_arguments
 from reports.records import TrialRecord, TrialStatus
-from search.study_records import read_study
+from search.studies.records import read_study
 from search.timeline import read_timeline
 from search.timing import Timing, measure_timing
 

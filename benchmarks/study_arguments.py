@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

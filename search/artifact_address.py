@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from search.spec import SearchSpec
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
 
 __all__ = ["artifact_address"]
 

@@ -17,7 +17,7 @@ from search.artifact_address import artifact_address
 from search.disk import storage_errors
 from search.plug_in_path import add_plug_in_path, shipped_plug_ins
 from search.spec import SearchSpec
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
 from search.work_items import ItemKind, PlannedStage, WorkItem
 
 __all__ = [

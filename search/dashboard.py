@@ -19,10 +19,10 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import optuna
 
 from pruning_core.errors import StorageError
-from search.database_snapshot import change_mark
-from search.study_copies import copy_studies
-from search.study_folder import StudyFolder
-from search.study_place import database_of
+from search.database.snapshot import change_mark
+from search.studies.copies import copy_studies
+from search.studies.folder import StudyFolder
+from search.studies.place import database_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -26,19 +26,19 @@ from search.backend import (
     load_backend,
     settings_elsewhere,
 )
-from search.cluster import check_address
-from search.database_lock import DatabaseLock, hold_in_database
-from search.database_snapshot import refuse_known_study
-from search.node_watch import NodeWatch
-from search.ray_place import RayPlace, open_cluster, open_here
-from search.ray_searcher import RaySearcher, Watch
-from search.ray_session import Interrupts, run_items, worker_environment
+from search.database.lock import DatabaseLock, hold_in_database
+from search.database.snapshot import refuse_known_study
+from search.execution.cluster import check_address
+from search.execution.node_watch import NodeWatch
+from search.execution.ray_place import RayPlace, open_cluster, open_here
+from search.execution.ray_searcher import RaySearcher, Watch
+from search.execution.ray_session import Interrupts, run_items, worker_environment
+from search.execution.slots import count_slots
 from search.session import FAILED, FINISHED, INTERRUPTED, SearchSession
-from search.slots import count_slots
 from search.spec import SearchSpec, dump_spec
-from search.study_folder import StudyFolder
-from search.study_lock import hold_study
-from search.study_records import read_study
+from search.studies.folder import StudyFolder
+from search.studies.lock import hold_study
+from search.studies.records import read_study
 from search.timing import Timing
 
 __all__ = ["STAGES_BACKEND", "SearchOutcome", "run_search"]

@@ -6,10 +6,10 @@ import json
 import os
 import socket
 
-from search.database_lock import who_holds
-from search.study_folder import StudyFolder
-from search.study_holder import Holder
-from search.study_place import database_of
+from search.database.lock import who_holds
+from search.studies.folder import StudyFolder
+from search.studies.holder import Holder
+from search.studies.place import database_of
 
 __all__ = ["driver_of", "is_driven", "process_lives"]
 

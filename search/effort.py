@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from search.brackets import bracket_sizes
-from search.halving_settings import HalvingConfig
+from search.early_stopping.brackets import bracket_sizes
+from search.early_stopping.halving_settings import HalvingConfig
 
 __all__ = ["Effort", "estimate_effort", "mean_share_of_epochs"]
 

@@ -11,7 +11,7 @@ from pruning_core.errors import InfeasibleBudgetsError
 from reports.formats import amount_of, percent
 from search.backend import Facts, PruningBackend
 from search.spec import SearchSpec
-from search.study import new_study_in_memory
+from search.studies.study import new_study_in_memory
 from spaces import Value
 
 __all__ = ["FirstProposal", "first_proposals", "proposal_rows"]

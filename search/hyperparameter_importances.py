@@ -19,9 +19,9 @@ from reports.fronts import find_front, objective_values
 from reports.objectives import Direction
 from reports.plots.theme import thin_out
 from reports.records import StudyRecords
-from search.earlier_trials import EarlierTrial, to_optuna
 from search.spec import SearchSpec
-from search.study_view import StudyView
+from search.studies.earlier_trials import EarlierTrial, to_optuna
+from search.studies.view import StudyView
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from search.spec_settings import check_study_name
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
 
 __all__ = ["DEFAULT_STORAGE", "command", "open_study", "storage_option"]
 

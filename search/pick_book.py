@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from search.disk import storage_errors, write_whole
 from search.next_steps import command
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
 
 __all__ = ["PICKS_FILE", "PickEntry", "amend_pick", "read_pick", "read_picks", "remember_pick"]
 

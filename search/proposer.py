@@ -1,35 +1,31 @@
 """What the search does next: proposes trials, hands out work items, and turns what comes back into records.
 
-No Ray here: `ray_searcher` calls `next_item` when a slot is free and `finish_item` when a worker is done, both from
-the driver's one thread.
+No Ray here: `execution.ray_searcher` calls `next_item` when a slot is free and `finish_item` when a worker is done,
+both from the driver's one thread.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from pruning_core.errors import ClusterError, InfeasibleBudgetsError, InvalidSettingsError, StorageError
 from reports.records import TrialRecord, TrialStatus
 from search.backend import PruningBackend, TrialPlan
+from search.early_stopping.rung_book import RungBook
 from search.listener import SearchListener
 from search.outcomes import ItemOutcome, OutcomeStatus
-from search.repeats import Repeats
-from search.rung_book import RungBook
-from search.smaller_batches import with_smaller_batches
 from search.spec import SearchSpec
 from search.spec_settings import COUNTED
-from search.study import AskedTrial, ReachedRung, SearchStudy
+from search.studies.study import AskedTrial, ReachedRung, SearchStudy
 from search.timeline import Timeline
 from search.trial_records import Proposal, complete_record, rung_scores, stopped_record, unfinished_record
+from search.tried_configurations import TriedConfigurations
 from search.work_items import ItemKind, WorkItem, choose_item
-from spaces import Value
 
 __all__ = ["Proposer"]
 
 _MAX_INFEASIBLE_IN_A_ROW = 50
-_CANNOT_RUN = (TrialStatus.FAILED, TrialStatus.INFEASIBLE)
 
 
 class Proposer:
@@ -75,10 +71,7 @@ class Proposer:
         self._building: set[str] = set()
         self._built: set[str] = set()
         self._broken: dict[str, str] = {}
-        self._known: dict[str, int] = {}
-        self._repeats = Repeats() if spec.sampler.duplicates == "new_seed" else None
-        self._num_shrunk: dict[int, int] = {}
-        self._shrunk: dict[str, int] = {}
+        self._tried = TriedConfigurations(spec, backend)
         self._num_counted = 0
         self._num_repeated = 0
         self._num_infeasible = 0
@@ -90,13 +83,12 @@ class Proposer:
     def begin(self, adopted: Sequence[AskedTrial], finished: Sequence[TrialRecord]) -> None:
         """Take up what earlier drivers left unfinished, and learn what they finished."""
         for record in finished:
-            self._known[self._key_as_proposed(record)] = record.number
-            self._learn_repeat(record)
+            self._tried.learn(record)
             self._num_counted += record.status in COUNTED
         reached = [(record.number, rung) for record in finished for rung in record.rungs]
         reached += [(asked.number, rung_scores(rung)) for asked in adopted for rung in asked.rungs]
         self._rungs.learn(reached)
-        self._study.avoid(self._is_tried)
+        self._study.avoid(self._tried.is_tried)
         self._study.enqueue_first(self._spec.points_to_try)
         for asked in adopted:
             self._consider(asked)
@@ -223,17 +215,10 @@ class Proposer:
 
     def _shrink(self, proposal: Proposal) -> bool:
         """Have a trial that ran out of memory run again with smaller batches, if it may and can."""
-        number = proposal.asked.number
-        smaller = with_smaller_batches(proposal.config)
-        if smaller is None or self._num_shrunk.get(number, 0) >= self._spec.limits.memory_retries:
+        smaller = self._tried.shrink(proposal)
+        if smaller is None:
             return False
-        config, note = smaller
-        plan = self._backend.plan(config)
-        if plan.trial_key in self._known or plan.trial_key in self._shrunk:
-            return False
-        self._num_shrunk[number] = self._num_shrunk.get(number, 0) + 1
-        self._shrunk[plan.trial_key] = number
-        self._waiting[number] = replace(proposal, config=config, plan=plan, note=note)
+        self._waiting[proposal.asked.number] = smaller
         return True
 
     def _reach(self, proposal: Proposal, outcome: ItemOutcome, epochs: int) -> None:
@@ -261,9 +246,7 @@ class Proposer:
 
     def _ask(self) -> None:
         """Ask for one more configuration and take it up, unless it cannot or need not run."""
-        num_configurations = self._spec.space.num_configurations
-        is_complete = num_configurations is not None and len(self._known) >= num_configurations
-        if is_complete and self._repeats is None:
+        if self._tried.is_everything:
             self._is_exhausted = True
         else:
             self._num_asked += 1
@@ -274,14 +257,14 @@ class Proposer:
         if proposal is None:
             return
         key = proposal.plan.trial_key
-        earlier = self._known.get(key, self._shrunk.get(key))
+        earlier = self._tried.find(key)
         if earlier is not None:
             self._num_repeated += 1
             self._is_exhausted = self._num_repeated > len(self._spec.points_to_try)
             self._study.refuse(asked.number, f"same configuration as trial {earlier}")
             return
         self._num_repeated = 0
-        self._known[key] = asked.number
+        self._tried.add(key, asked.number)
         self._built.update(stage.key for stage in proposal.plan.stages if self._is_built(stage.key))
         if asked.is_waiting:
             self._rungs.hold(proposal)
@@ -292,42 +275,12 @@ class Proposer:
 
     def _plan(self, asked: AskedTrial) -> Proposal | None:
         try:
-            config = self._spec.make_config(asked.values)
+            config, plan = self._tried.plan(asked.number, asked.values)
         except InvalidSettingsError as error:
             plan = TrialPlan(trial_key=f"invalid-{asked.number}", stages=())
             self._end(Proposal(asked=asked, config=self._spec.run, plan=plan), TrialStatus.FAILED, str(error))
             return None
-        plan = self._backend.plan(config)
-        if self._repeats is not None:
-            num_before = self._repeats.note(plan.trial_key, asked.number)
-            if num_before > 0 and not self._repeats.is_given_up(plan.trial_key):
-                config = config.model_copy(update={"seed": config.seed + num_before})
-                plan = self._backend.plan(config)
         return Proposal(asked=asked, config=config, plan=plan, rungs=self._spec.rungs)
-
-    def _learn_repeat(self, record: TrialRecord) -> None:
-        """Learn which configuration a finished trial had, whatever its seed."""
-        if self._repeats is None:
-            return
-        self._repeats.note(self._backend.plan(self._spec.make_config(record.varied)).trial_key, record.number)
-        if record.status in _CANNOT_RUN:
-            self._repeats.give_up(record.number)
-
-    def _key_as_proposed(self, record: TrialRecord) -> str:
-        """Return the key of what was proposed, which ran with smaller batches if it ran out of memory."""
-        if record.status is not TrialStatus.COMPLETE or record.reason is None:
-            return record.trial_key
-        self._shrunk[record.trial_key] = record.number
-        proposed = self._spec.make_config(record.varied).model_copy(update={"seed": record.seed})
-        return self._backend.plan(proposed).trial_key
-
-    def _is_tried(self, values: Mapping[str, Value]) -> bool:
-        try:
-            config = self._spec.make_config(values)
-        except InvalidSettingsError:
-            return True
-        key = self._backend.plan(config).trial_key
-        return key in self._known if self._repeats is None else self._repeats.is_given_up(key)
 
     def _is_built(self, key: str) -> bool:
         return key in self._built or self._backend.has_artifact(key)
@@ -366,8 +319,7 @@ class Proposer:
 
     def _tell(self, record: TrialRecord) -> None:
         self._study.tell(record)
-        if self._repeats is not None and record.status in _CANNOT_RUN:
-            self._repeats.give_up(record.number)
+        self._tried.note_end(record)
         self._num_counted += record.status in COUNTED
         self._listener.trial_finished(record)
 
@@ -396,7 +348,5 @@ class Proposer:
         for number, proposal in list(self._waiting.items()):
             if proposal.asked.started_at is None and proposal.done == 0:
                 del self._waiting[number]
-                del self._known[proposal.plan.trial_key]
-                if self._repeats is not None:
-                    self._repeats.forget(number)
+                self._tried.forget(proposal.plan.trial_key, number)
                 self._study.refuse(number, "limits.hours passed before it started")

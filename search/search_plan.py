@@ -13,8 +13,8 @@ from pruning_core.config import PruningConfig
 from pruning_core.errors import InfeasibleBudgetsError
 from reports.formats import amount_of, percent
 from search.backend import Facts, PruningBackend
-from search.earlier_studies import read_earlier_trials
 from search.spec import SearchSpec
+from search.studies.earlier_studies import read_earlier_trials
 from spaces import Value
 
 __all__ = ["BudgetReach", "SearchPlan", "describe_once", "plan_search"]

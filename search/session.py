@@ -18,19 +18,19 @@ from pruning_core.errors import StorageError
 from reports.records import RungScores, StudyRecords, TrialRecord
 from search.backend import Facts, PruningBackend
 from search.disk import storage_errors, write_whole
-from search.earlier_studies import read_earlier_trials
+from search.execution.slots import count_cpus
 from search.outcomes import ItemOutcome
 from search.progress import SearchState, make_progress
 from search.proposer import Proposer
-from search.slots import count_cpus
 from search.spec import SearchSpec
-from search.study import open_search_study
-from search.study_folder import StudyFolder
-from search.study_records import combine_records
+from search.studies.earlier_studies import read_earlier_trials
+from search.studies.folder import StudyFolder
+from search.studies.records import combine_records
+from search.studies.study import open_search_study
 from search.timeline import Timeline, read_timeline, session_seconds
 from search.timing import Timing, measure_timing
-from search.tracking_process import ProjectionProcess
-from search.tracking_writer import StudyAddress, TrackingWriter, address_of
+from search.tracking.process import ProjectionProcess
+from search.tracking.writer import StudyAddress, TrackingWriter, address_of
 from search.work_items import WorkItem
 
 __all__ = ["FAILED", "FINISHED", "INTERRUPTED", "EndReason", "SearchSession"]

@@ -15,11 +15,11 @@ from pruning_core.config import PruningConfig, Settings
 from pruning_core.errors import InvalidSettingsError
 from reports.objectives import Direction
 from search.constraints import BUDGETED, QUANTITIES, Constraint, parse_constraint, unknown_quantity
-from search.designs import DESIGNS, designed_points
-from search.halving import HALVINGS
-from search.halving_settings import HalvingConfig
-from search.sampler_choice import SamplerChoice, choose_sampler
-from search.search_task import SearchTask
+from search.early_stopping.halving import HALVINGS
+from search.early_stopping.halving_settings import HalvingConfig
+from search.sampling.designs import DESIGNS, designed_points
+from search.sampling.sampler_choice import SamplerChoice, choose_sampler
+from search.sampling.search_task import SearchTask
 from search.spec_file import describe, read_settings
 from search.spec_settings import (
     LimitsConfig,

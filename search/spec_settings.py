@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field, model_validator
 from pruning_core.artifact_places.addresses import check_address
 from pruning_core.setting_types import PositiveFloat, PositiveInt, Settings
 from reports.records import TrialStatus
-from search.database_url import check_database_url
-from search.sampler_choice import AUTO, SAMPLER_NAMES
+from search.database.url import check_database_url
+from search.sampling.sampler_choice import AUTO, SAMPLER_NAMES
 
 __all__ = [
     "COUNTED",

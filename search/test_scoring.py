@@ -9,7 +9,7 @@ from reports.records import TestScores, TrialRecord
 from search.artifact_address import artifact_address
 from search.plug_in_path import add_plug_in_path
 from search.spec import SearchSpec
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
 
 __all__ = ["score_on_test", "score_trial_on_test"]
 

@@ -14,7 +14,7 @@ from reports.records import NetworkScores, RungScores, TrialRecord, TrialStatus
 from search.backend import TrialPlan
 from search.outcomes import ItemOutcome
 from search.spec import SearchSpec
-from search.study_snapshot import AskedTrial, ReachedRung
+from search.studies.snapshot import AskedTrial, ReachedRung
 from search.work_items import PlannedTrial
 
 __all__ = [

@@ -9,12 +9,12 @@ from pathlib import Path
 import typer
 
 from pruning_core.errors import PrunefrontError, StorageError
-from search.database_lock import hold_in_database
+from search.database.lock import hold_in_database
 from search.doctor import Finding, Patient, examine
 from search.doctor.mlflow_checks import rebuild_mlflow
 from search.next_steps import command, open_study
 from search.plug_in_path import add_plug_in_path
-from search.study_lock import hold_study
+from search.studies.lock import hold_study
 
 __all__ = ["examine_study"]
 

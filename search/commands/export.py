@@ -33,16 +33,16 @@ from reports.fronts import scores_of
 from reports.latency_records import latest_of
 from reports.records import TestScores, TrialRecord
 from search.artifact_address import artifact_address
-from search.export_card import equality_text, write_card
-from search.export_checks import check_accuracy, check_cost, check_key, find_trial
-from search.export_extras import ExportExtras, add_extras, parse_size
+from search.exporting.card import equality_text, write_card
+from search.exporting.checks import check_accuracy, check_cost, check_key, find_trial
+from search.exporting.extras import ExportExtras, add_extras, parse_size
 from search.front_text import accuracy_with_interval
 from search.next_steps import open_study
 from search.pick_book import read_pick
 from search.plug_in_path import add_plug_in_path
 from search.spec import load_spec
-from search.study_folder import StudyFolder
-from search.study_records import read_study
+from search.studies.folder import StudyFolder
+from search.studies.records import read_study
 from search.test_scoring import score_on_test
 from search.text_tables import table_lines
 

@@ -6,8 +6,8 @@ from pruning_core.errors import PrunefrontError
 from reports.fronts import find_front
 from reports.records import StudyRecords
 from search.spec import load_spec
-from search.study_folder import StudyFolder
-from search.study_latencies import read_latencies
+from search.studies.folder import StudyFolder
+from search.studies.latencies import read_latencies
 from search.terminal import warn
 
 __all__ = ["goes_by_latency", "measure_front"]

@@ -23,7 +23,7 @@ from search.front_text import front_lines
 from search.next_steps import command, open_study, storage_option
 from search.plug_in_path import add_plug_in_path
 from search.spec import SearchSpec, load_spec
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
 from search.terminal import INTERRUPTED, NOTHING_FITS, warn
 from search.text_tables import pair_lines
 

@@ -35,13 +35,13 @@ from reports.latency_records import LatencyMeasurement, MeasuredNetwork, PassTim
 from reports.records import StudyRecords, TrialRecord
 from search.artifact_address import artifact_address
 from search.commands.export import read_trial_number
-from search.export_checks import check_cost, check_key, find_trial
+from search.exporting.checks import check_cost, check_key, find_trial
 from search.next_steps import command, open_study
 from search.plug_in_path import add_plug_in_path
 from search.spec import load_spec
-from search.study_folder import StudyFolder
-from search.study_latencies import add_latencies
-from search.study_records import read_study
+from search.studies.folder import StudyFolder
+from search.studies.latencies import add_latencies
+from search.studies.records import read_study
 from search.text_tables import table_lines
 
 __all__ = ["NetworkLatencyRequest", "latency_lines", "measure_networks", "measure_trials"]

@@ -22,7 +22,6 @@ from reports.picks import NoPick, Pick, pick
 from reports.records import TestScores, TrialRecord
 from search.backend import STAGES_BACKEND, backend_settings, load_backend
 from search.next_steps import command, open_study
-from search.paused_collection import paused_collection
 from search.pick_book import PickEntry, amend_pick, remember_pick
 from search.pick_text import (
     confirmation_lines,
@@ -33,10 +32,11 @@ from search.pick_text import (
     plain_test,
 )
 from search.spec import SearchSpec, load_spec
-from search.study_folder import StudyFolder
-from search.study_records import read_mlflow_runs, read_study
+from search.studies.folder import StudyFolder
+from search.studies.paused_collection import paused_collection
+from search.studies.records import read_mlflow_runs, read_study
 from search.terminal import INTERRUPTED, NOTHING_FITS, warn
-from search.tracking_writer import quieten_mlflow
+from search.tracking.writer import quieten_mlflow
 
 __all__ = ["PickRequest", "pick_network", "rule_of"]
 
@@ -196,7 +196,7 @@ class _Choice:
         quieten_mlflow()
         from mlflow.exceptions import MlflowException
 
-        from search.pick_tag import tag_pick
+        from search.tracking.pick_tag import tag_pick
 
         record = self.record.model_copy(update={"test": test})
         try:

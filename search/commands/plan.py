@@ -21,12 +21,12 @@ from search.backend import (
 )
 from search.effects import check_effects
 from search.effort import estimate_effort
+from search.execution.slots import count_slots
 from search.first_proposals import FirstProposal, first_proposals, proposal_rows
 from search.network_check import load_dense_weights
 from search.search_plan import SearchPlan, describe_once, plan_search
-from search.slots import count_slots
 from search.spec import SearchSpec, load_spec
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
 from search.text_tables import pair_lines, table_lines
 
 __all__ = ["PlanRequest", "make_plan", "plan_lines", "show_plan"]

@@ -23,16 +23,16 @@ from reports.fronts import find_front, scores_of
 from reports.records import TrialRecord
 from reports.roles import network_roles
 from search.artifact_address import artifact_address
-from search.export_checks import check_cost, find_trial
+from search.exporting.checks import check_cost, find_trial
 from search.next_steps import command, open_study
 from search.pick_book import read_picks
 from search.plug_in_path import add_plug_in_path
 from search.spec import load_spec
-from search.study_folder import StudyFolder
-from search.study_reading import read_attributes
-from search.study_records import read_study
+from search.studies.folder import StudyFolder
+from search.studies.reading import read_attributes
+from search.studies.records import read_study
 from search.text_tables import table_lines
-from search.tracking_writer import quieten_mlflow
+from search.tracking.writer import quieten_mlflow
 
 __all__ = ["register_study"]
 
@@ -52,8 +52,8 @@ def register_study(study: str, storage: Path) -> None:
     add_plug_in_path(spec.plug_ins)
     roles = _roles(folder)
     quieten_mlflow()
-    from search.registry import Registry
-    from search.tracking import project_study
+    from search.tracking.projection import project_study
+    from search.tracking.registry import Registry
 
     projection = project_study(folder)
     registry = Registry(projection, study, read_attributes(folder)["id"])
@@ -103,7 +103,7 @@ def _roles(folder: StudyFolder) -> dict[str, TrialRecord]:
 
 
 def _save(network: torch.nn.Module, data: DataSplits, path: Path, identity: Mapping[str, str]) -> None:
-    from search.mlflow_model import save_model
+    from search.tracking.model import save_model
 
     save_model(
         network,

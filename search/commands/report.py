@@ -16,15 +16,15 @@ from reports.page import ReportFiles, write_report
 from reports.records import StudyRecords
 from search.artifact_address import artifact_address
 from search.disk import storage_errors
-from search.gallery_plan import GalleryPlan, plan_gallery
 from search.hyperparameter_importances import hyperparameter_importances
 from search.next_steps import open_study
 from search.plug_in_path import add_plug_in_path
 from search.spec import SearchSpec, load_spec
-from search.study_folder import StudyFolder
-from search.study_records import read_study
+from search.studies.folder import StudyFolder
+from search.studies.gallery_plan import GalleryPlan, plan_gallery
+from search.studies.records import read_study
 from search.terminal import warn
-from search.tracking_writer import quieten_mlflow
+from search.tracking.writer import quieten_mlflow
 
 __all__ = ["publish_report", "write_study_report"]
 
@@ -76,7 +76,7 @@ def _attach(files: ReportFiles, folder: StudyFolder) -> None:
     quieten_mlflow()
     from mlflow.exceptions import MlflowException
 
-    from search.tracking import log_report
+    from search.tracking.projection import log_report
 
     figures = [files.figures[0].parent] if files.figures else []
     try:
@@ -104,7 +104,7 @@ def _analyses(study: StudyRecords, folder: StudyFolder, *, with_gallery: bool) -
 
 
 def _draw(plan: GalleryPlan, folder: StudyFolder, spec: SearchSpec) -> ExplanationGallery | str:
-    from search.study_gallery import draw_gallery
+    from search.studies.gallery import draw_gallery
 
     add_plug_in_path(spec.plug_ins)
     with Console(stderr=True).status("explaining networks") as status:

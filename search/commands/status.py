@@ -11,8 +11,8 @@ from reports.fronts import find_front
 from search.driver_presence import is_driven
 from search.next_steps import command, open_study
 from search.spec import load_spec
-from search.study_records import read_study
-from search.study_status import StudyStatus, count_wanted, status_json, status_lines
+from search.studies.records import read_study
+from search.studies.status import StudyStatus, count_wanted, status_json, status_lines
 
 __all__ = ["show_status"]
 

@@ -16,8 +16,8 @@ import typer
 
 from pruning_core.errors import StorageError
 from reports.records import TRAINING_PAGES
-from search.study_folder import StudyFolder
-from search.study_records import read_mlflow_runs
+from search.studies.folder import StudyFolder
+from search.studies.records import read_mlflow_runs
 from search.text_tables import pair_lines
 
 __all__ = ["HOST", "serve_ui", "server_command", "study_links"]

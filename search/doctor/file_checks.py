@@ -18,7 +18,7 @@ from search.doctor.findings import Finding, Patient, numbers
 from search.driver_presence import process_lives
 from search.next_steps import command
 from search.pick_book import PICKS_FILE, read_picks
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
 
 __all__ = ["check_artifacts", "check_leftovers", "check_picks"]
 

@@ -9,11 +9,11 @@ from functools import cached_property
 from reports.records import StudyRecords, TrialRecord, TrialStatus
 from search.driver_presence import driver_of
 from search.spec import SearchSpec, load_spec
-from search.study_folder import StudyFolder
-from search.study_place import database_of
-from search.study_reading import read_snapshot
-from search.study_records import read_study
-from search.study_snapshot import StudySnapshot
+from search.studies.folder import StudyFolder
+from search.studies.place import database_of
+from search.studies.reading import read_snapshot
+from search.studies.records import read_study
+from search.studies.snapshot import StudySnapshot
 
 __all__ = ["Finding", "Patient", "numbers"]
 

@@ -10,7 +10,7 @@ from pruning_core.errors import StorageError
 from search.disk import cut_torn_lines, length_of_whole_lines
 from search.doctor.findings import Finding, Patient, numbers
 from search.next_steps import command
-from search.study import open_search_study
+from search.studies.study import open_search_study
 
 __all__ = ["check_log", "check_trials"]
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from pruning_core.errors import StorageError
 from reports.records import RECORD_FILE, TRIAL_KEY_TAG, TrialRecord, from_mlflow
 from search.doctor.findings import Finding, Patient, numbers
-from search.mlflow_store import SQLITE
 from search.pick_book import read_picks
 from search.session import FINISHED, INTERRUPTED
-from search.study_status import count_left
-from search.tracking_writer import address_of, quieten_mlflow
+from search.studies.status import count_left
+from search.tracking.store import SQLITE
+from search.tracking.writer import address_of, quieten_mlflow
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -45,7 +45,7 @@ def check_mlflow(patient: Patient) -> Iterator[Finding]:
 def rebuild_mlflow(patient: Patient) -> int:
     """Delete the study's runs in MLflow and write them anew; return how many trials have a run now."""
     quieten_mlflow()
-    from search.tracking import project_study
+    from search.tracking.projection import project_study
 
     with _told_in_a_line():
         projection = project_study(patient.folder)
@@ -96,8 +96,8 @@ def _read_runs(patient: Patient) -> tuple[MlflowClient | None, dict[str, list[Ru
     from mlflow.tracking import MlflowClient
     from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-    from search.mlflow_inputs import STUDY_ID
-    from search.tracking import all_runs
+    from search.tracking.inputs import STUDY_ID
+    from search.tracking.projection import all_runs
 
     address = address_of(patient.spec, patient.folder, patient.snapshot.attributes)
     runs: dict[str, list[Run]] = defaultdict(list)
@@ -167,8 +167,8 @@ def _told_in_a_line() -> Iterator[None]:
 
 def _write(patient: Patient) -> int:
     """Write what MLflow lacks of the study as it is on disk."""
-    from search.pick_tag import tag_pick
-    from search.tracking import project_study
+    from search.tracking.pick_tag import tag_pick
+    from search.tracking.projection import project_study
 
     patient.forget()
     projection = project_study(patient.folder)

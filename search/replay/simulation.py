@@ -14,8 +14,8 @@ from search.outcomes import ItemOutcome, OutcomeStatus
 from search.proposer import Proposer
 from search.replay.backend import ReplayBackend
 from search.spec import SearchSpec
-from search.study import new_study_in_memory
-from search.study_records import combine_records
+from search.studies.records import combine_records
+from search.studies.study import new_study_in_memory
 from search.timeline import Timeline
 from search.work_items import WorkItem
 

@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.fault_injection import compare, front_of, plan_searches, render, trials_of
 from benchmarks.faults import FAULTS, descendants
 from reports.records import TrialStatus
-from search.study_records import read_study
+from search.studies.records import read_study
 from tests.reports_tests.synthetic import make_record
 from tests.search_tests.stored_studies import SPEC, store_study
 

@@ -14,7 +14,7 @@ from benchmarks.replay import main as compare
 from pruning_core.errors import InvalidSettingsError
 from search.replay.recording import read_recording, write_recording
 from search.spec import SearchSpec, dump_spec
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
 from tests.search_tests.synthetic_recording import make_recording, recorded_spec
 from tests.search_tests.synthetic_search import SyntheticSearch
 

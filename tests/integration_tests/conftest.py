@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

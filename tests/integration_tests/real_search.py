@@ -14,12 +14,12 @@ from search.artifact_address import artifact_address
 from search.backend import BackendSettings, load_backend
 from search.commands.launch import launch_study
 from search.driver import STAGES_BACKEND, SearchOutcome
-from search.mlflow_store import create_database
+from search.execution.worker import execute_item
 from search.session import FINISHED, INTERRUPTED, SearchSession
 from search.spec import SearchSpec, dump_spec
-from search.study_folder import StudyFolder
-from search.study_records import read_study
-from search.worker import execute_item
+from search.studies.folder import StudyFolder
+from search.studies.records import read_study
+from search.tracking.store import create_database
 
 STUDY = "browsed"
 SPEC = f"""\

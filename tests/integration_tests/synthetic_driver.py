@@ -11,7 +11,7 @@ from rich.console import Console
 
 from search.driver import run_search
 from search.spec import load_spec
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
 from tests.search_tests.synthetic_backend import FACTORY
 
 INTERRUPTED = 130

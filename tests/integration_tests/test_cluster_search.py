@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
 from search.timeline import read_timeline
 from tests.integration_tests.ray_nodes import RayNodes
 

@@ -12,8 +12,8 @@ from pruning_core.kept_artifacts import artifact_folder
 from pruning_core.stages import ArtifactStore
 from reports.records import TrialStatus
 from search.cli import app
-from search.study_folder import StudyFolder
-from search.study_records import read_study
+from search.studies.folder import StudyFolder
+from search.studies.records import read_study
 
 pytestmark = pytest.mark.slow
 

@@ -18,8 +18,8 @@ from benchmarks.mlflow_pages import MlflowPages, close_assistant, wait_until_rea
 from reports.fronts import find_front
 from reports.records import StudyRecords
 from search.commands.ui import HOST
-from search.study_folder import StudyFolder
-from search.study_records import read_mlflow_runs, read_study
+from search.studies.folder import StudyFolder
+from search.studies.records import read_mlflow_runs, read_study
 
 pytestmark = pytest.mark.slow
 

@@ -29,8 +29,8 @@ from reports.records import TrialRecord
 from reports.roles import network_roles
 from search.cli import app
 from search.pick_book import read_pick
-from search.study_folder import StudyFolder
-from search.study_records import read_study
+from search.studies.folder import StudyFolder
+from search.studies.records import read_study
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
 from benchmarks.chromium import CHARTS, draw_all_charts
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
 
 pytestmark = pytest.mark.slow
 

@@ -22,10 +22,10 @@ from benchmarks.faults import descendants, lives
 from pruning_core.errors import StorageError
 from reports.records import StudyRecords, TrialStatus
 from search.spec import dump_spec
-from search.study_folder import StudyFolder
-from search.study_journal import read_journal
-from search.study_lock import hold_study
-from search.study_records import read_study
+from search.studies.folder import StudyFolder
+from search.studies.journal import read_journal
+from search.studies.lock import hold_study
+from search.studies.records import read_study
 from search.timeline import read_timeline
 from search.timing import measure_timing
 from tests.integration_tests.synthetic_driver import INTERRUPTED

@@ -16,9 +16,9 @@ from reports.records import StudyRecords
 from search.cli import app
 from search.commands.launch import launch_study, resume_study
 from search.doctor import Patient, examine
-from search.mlflow_store import create_database
-from search.study_folder import StudyFolder
-from search.study_records import read_study
+from search.studies.folder import StudyFolder
+from search.studies.records import read_study
+from search.tracking.store import create_database
 from tests.integration_tests.conftest import OTHERS_WARNINGS
 from tests.integration_tests.real_search import run_without_ray
 

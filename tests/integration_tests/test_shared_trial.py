@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from reports.records import TrialStatus
-from search.study_folder import StudyFolder
-from search.study_records import read_study
+from search.studies.folder import StudyFolder
+from search.studies.records import read_study
 from search.timeline import read_timeline
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

@@ -12,11 +12,12 @@ import pytest
 from ray.tune.search import Searcher
 
 from reports.records import StudyRecords
-from search import driver, ray_place, session
+from search import driver, session
 from search.backend import BackendSettings
-from search.ray_searcher import RaySearcher
+from search.execution import ray_place
+from search.execution.ray_searcher import RaySearcher
+from search.execution.worker import METRIC, execute_item
 from search.work_items import WorkItem
-from search.worker import METRIC, execute_item
 
 __all__ = ["Tracker", "replace_seams", "run_in_process"]
 
@@ -27,6 +28,12 @@ class Tracker:
 
     def sync(self, study: StudyRecords, final_status: str | None = None) -> None:  # noqa: ARG002 - the protocol's
         self.num_written = len(study.records)
+
+    def interrupt(self) -> None:
+        """Nothing lasts here."""
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def run_in_process(
@@ -69,5 +76,5 @@ def replace_seams(monkeypatch: pytest.MonkeyPatch, scratch: Path) -> None:
 
     monkeypatch.setattr(ray_place, "local_ray", no_ray)
     monkeypatch.setattr(driver, "run_items", run_in_process)
-    monkeypatch.setattr(session, "open_projection", lambda *_: Tracker())
+    monkeypatch.setattr(session, "ProjectionProcess", lambda *_: Tracker())
     monkeypatch.setattr(driver, "FINISHED", session.EndReason("finished", "FINISHED", 1.0))

@@ -9,9 +9,9 @@ from optuna.trial import FrozenTrial
 
 from reports.records import TrialRecord, TrialStatus
 from search.spec import SearchSpec
-from search.study import SearchStudy, open_search_study
-from search.study_folder import StudyFolder
-from search.study_storage import read_storage
+from search.studies.folder import StudyFolder
+from search.studies.storage import read_storage
+from search.studies.study import SearchStudy, open_search_study
 from tests.reports_tests.synthetic import make_record
 from tests.search_tests.synthetic_search import make_spec
 

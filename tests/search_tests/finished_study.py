@@ -8,7 +8,7 @@ from pruning_core.config import load_config
 from pruning_core.data import load_data
 from pruning_core.stages import ArtifactStore, run_trial
 from reports.records import NetworkScores, TrialRecord, TrialStatus
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
 from tests.reports_tests.synthetic import START, make_record
 from tests.search_tests.stored_studies import store_study
 

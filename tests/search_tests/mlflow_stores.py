@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
-from search.tracking_writer import StudyAddress
+from search.tracking.writer import StudyAddress
 from tests.reports_tests.synthetic import START
 
 __all__ = ["CREATED_AT", "make_store", "place_in"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from reports.records import TrialRecord, TrialStatus
 from search.spec import SearchSpec, dump_spec, load_spec
-from search.study import open_search_study
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
+from search.studies.study import open_search_study
 from tests.reports_tests.synthetic import START
 
 SPEC = """\

@@ -9,14 +9,14 @@ from typing import Any
 
 from reports.records import RungScores, TrialRecord
 from search.backend import BackendSettings, load_backend
+from search.execution.worker import execute_item
 from search.outcomes import ItemOutcome
 from search.proposer import Proposer
 from search.spec import SearchSpec, dump_spec
-from search.study import open_search_study
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
+from search.studies.study import open_search_study
 from search.timeline import Timeline
 from search.work_items import WorkItem
-from search.worker import execute_item
 from tests.search_tests.synthetic_backend import FACTORY
 
 GRID: dict[str, Any] = {

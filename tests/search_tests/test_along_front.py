@@ -15,8 +15,8 @@ from optuna.trial import TrialState
 
 from pruning_core.config import PruningConfig
 from reports.objectives import Direction
-from search.samplers import make_sampler
-from search.search_task import SearchTask
+from search.sampling.samplers import make_sampler
+from search.sampling.search_task import SearchTask
 from spaces import Range, SearchSpace, Value, build_space
 
 LOW, HIGH = 0.06, 0.6

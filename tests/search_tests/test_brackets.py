@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from search.brackets import bracket_of, bracket_sizes
+from search.early_stopping.brackets import bracket_of, bracket_sizes
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pruning_core.config import PruningConfig
-from search.budget_axes import BudgetAxis, budget_axes
+from search.sampling.budget_axes import BudgetAxis, budget_axes
 from spaces import Range, build_space
 
 

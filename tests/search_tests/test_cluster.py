@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from pruning_core.errors import ClusterError, InvalidSettingsError
-from search import cluster
-from search.cluster import check_address, count_cluster_slots
-from search.ray_session import PRIVATE
+from search.execution import cluster
+from search.execution.cluster import check_address, count_cluster_slots
+from search.execution.ray_session import PRIVATE
 from search.spec_settings import ResourcesConfig
 
 NODES: list[dict[str, Any]] = [

@@ -22,8 +22,8 @@ from pruning_core.stages import ArtifactStore, load_slim_network
 from reports.records import TrialRecord
 from search.cli import app
 from search.commands.export import without_folders
-from search.export_checks import check_accuracy, check_cost, check_key
-from search.study_folder import StudyFolder
+from search.exporting.checks import check_accuracy, check_cost, check_key
+from search.studies.folder import StudyFolder
 from tests.reports_tests.synthetic import make_record
 from tests.search_tests.finished_study import CONFIG, make_finished_study
 

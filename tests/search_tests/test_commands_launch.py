@@ -15,7 +15,7 @@ from reports.records import StudyRecords, TrialRecord, TrialStatus
 from search.commands.launch import launch_study, resume_study
 from search.driver import SearchOutcome
 from search.spec import SearchSpec, dump_spec
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
 from search.timing import measure_timing
 from tests.reports_tests.synthetic import make_record, staircase, study_of
 from tests.search_tests.stored_studies import store_study, tell, write_spec

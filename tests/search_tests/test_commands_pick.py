@@ -13,8 +13,8 @@ from pruning_core.kept_artifacts import artifact_folder, score_key
 from reports.records import TestScores, TrialRecord, TrialStatus
 from search.cli import app
 from search.pick_book import PICKS_FILE, read_pick, read_picks
-from search.study_folder import StudyFolder
-from search.study_records import read_study
+from search.studies.folder import StudyFolder
+from search.studies.records import read_study
 from tests.reports_tests.synthetic import make_record, record_with, staircase
 from tests.search_tests.stored_studies import store_study
 

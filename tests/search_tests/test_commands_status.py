@@ -17,8 +17,8 @@ from reports.fronts import find_front
 from reports.records import TrialStatus
 from search.cli import app
 from search.driver_presence import is_driven
-from search.study_folder import StudyFolder
-from search.study_status import StudyStatus, status_lines
+from search.studies.folder import StudyFolder
+from search.studies.status import StudyStatus, status_lines
 from tests.reports_tests.synthetic import make_record, make_study, staircase, stopped_at, study_of
 from tests.search_tests.stored_studies import SPEC, store_study
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from pruning_core.errors import StorageError
 from search.cli import app
 from search.commands.ui import HOST, server_command, study_links
-from search.mlflow_view import SHARED_VIEW
+from search.tracking.view import SHARED_VIEW
 from tests.search_tests.stored_studies import SPEC, store_study
 
 runner = CliRunner()

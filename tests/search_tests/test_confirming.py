@@ -15,8 +15,8 @@ from search.backend import BackendSettings, PruningBackend, load_backend
 from search.commands.pick import PickRequest, pick_network
 from search.confirming import confirm_pick
 from search.pick_book import PICKS_FILE, read_picks
-from search.study_folder import StudyFolder
-from search.study_records import read_study
+from search.studies.folder import StudyFolder
+from search.studies.records import read_study
 from tests.search_tests.synthetic_backend import CRASHES, FACTORY, times_run
 from tests.search_tests.synthetic_search import SyntheticSearch, make_folder, make_spec
 

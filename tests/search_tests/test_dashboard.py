@@ -16,8 +16,8 @@ from benchmarks.postgresql_server import PostgresqlServer
 from reports.records import TrialStatus
 from search.dashboard import LiveDashboard, start_dashboard
 from search.spec import load_spec
-from search.study import open_search_study
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
+from search.studies.study import open_search_study
 from tests.reports_tests.synthetic import make_record
 from tests.search_tests.stored_studies import SPEC, store_study
 

@@ -12,9 +12,9 @@ import pytest
 
 from benchmarks.postgresql_server import PostgresqlServer
 from pruning_core.errors import StorageError
-from search import database_lock
-from search.database_lock import DatabaseLock, hold_in_database, who_holds
-from search.postgresql import PATIENCE_S
+from search.database import lock as database_lock
+from search.database.lock import DatabaseLock, hold_in_database, who_holds
+from search.database.postgresql import PATIENCE_S
 
 SECONDS = 10.0
 """More than a lock waits between two looks."""
@@ -63,7 +63,7 @@ def test_a_study_of_the_same_name_in_another_database_is_another(
 
 def test_the_lock_dies_with_a_killed_process(database_url: str) -> None:
     program = (
-        "import os, signal, sys; from search.database_lock import hold_in_database\n"
+        "import os, signal, sys; from search.database.lock import hold_in_database\n"
         "with hold_in_database(sys.argv[1], 'demo'): os.kill(os.getpid(), signal.SIGKILL)"
     )
     ended = subprocess.run([sys.executable, "-c", program, database_url], check=False)

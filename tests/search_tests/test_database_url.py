@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pruning_core.errors import InvalidSettingsError
-from search.database_url import check_database_url, libpq_url
+from search.database.url import check_database_url, libpq_url
 from search.spec import dump_spec, load_spec
 from tests.search_tests.stored_studies import SPEC, write_spec
 

@@ -6,7 +6,7 @@ import pytest
 
 from pruning_core.config import PruningConfig
 from pruning_core.errors import InvalidSettingsError
-from search.designs import DESIGNS, PUBLISHED, designed_points
+from search.sampling.designs import DESIGNS, PUBLISHED, designed_points
 from search.spec import load_spec
 from spaces import Range, SearchSpace, build_space, vary
 from spaces.fields import plain_value

@@ -16,10 +16,10 @@ from reports.records import TrialRecord, TrialStatus
 from search.cli import app
 from search.doctor import CHECKS, Patient, examine
 from search.doctor.findings import numbers
-from search.study import open_search_study
-from search.study_folder import StudyFolder
-from search.study_lock import hold_study
-from search.study_records import read_study
+from search.studies.folder import StudyFolder
+from search.studies.lock import hold_study
+from search.studies.records import read_study
+from search.studies.study import open_search_study
 from tests.reports_tests.synthetic import make_record
 from tests.search_tests.stored_studies import store_study
 

@@ -16,13 +16,14 @@ from rich.console import Console
 
 from pruning_core.errors import InfeasibleBudgetsError, InvalidDataError, StorageError
 from reports.records import StudyRecords, TrialStatus
-from search import driver, ray_place, session
+from search import driver, session
 from search.backend import BackendSettings, Facts
 from search.driver import SearchOutcome, run_search
-from search.ray_searcher import RaySearcher
+from search.execution import ray_place
+from search.execution.ray_searcher import RaySearcher
 from search.spec import SearchSpec
-from search.study_folder import StudyFolder
-from search.study_records import read_study
+from search.studies.folder import StudyFolder
+from search.studies.records import read_study
 from search.timeline import read_timeline
 from tests.search_tests.driver_in_process import Tracker, replace_seams, run_in_process
 from tests.search_tests.synthetic_backend import FACTORY, FULL_DISK, SyntheticBackend
@@ -31,7 +32,7 @@ from tests.search_tests.synthetic_search import make_spec
 WIDE = {"budgets.macs": {"low": 0.3, "high": 0.9}}
 
 
-class Unreachable:
+class Unreachable(Tracker):
     num_written = 0
 
     def sync(self, study: StudyRecords, final_status: str | None = None) -> None:
@@ -201,12 +202,12 @@ def test_ctrl_c_leaves_a_study_that_can_be_resumed(tmp_path: Path, monkeypatch: 
 def test_what_mlflow_could_not_take_is_announced_and_delivered_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "open_projection", lambda *_: Unreachable())
+    monkeypatch.setattr(session, "ProjectionProcess", lambda *_: Unreachable())
     outcome, shown = search(tmp_path, make_spec())
     assert (outcome.num_complete, outcome.num_untracked) == (12, 12)
     assert "12 trials are kept but not in MLflow yet (ConnectionError: no route to host" in shown
     assert shown.rstrip().endswith("`prunefront resume demo` delivers them")
-    monkeypatch.setattr(session, "open_projection", lambda *_: Tracker())
+    monkeypatch.setattr(session, "ProjectionProcess", lambda *_: Tracker())
     outcome, _ = search(tmp_path, make_spec(), resume=True)
     assert outcome.num_untracked == 0
 

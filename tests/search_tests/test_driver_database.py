@@ -18,18 +18,18 @@ from pruning_core.errors import StorageError
 from reports.records import TrialStatus
 from search import driver
 from search.cli import app
-from search.database_lock import DatabaseLock, who_holds
+from search.database.lock import DatabaseLock, who_holds
 from search.doctor import Patient, examine
 from search.driver import SearchOutcome, run_search
 from search.driver_presence import is_driven
-from search.earlier_studies import read_earlier_trials
+from search.execution.ray_searcher import RaySearcher
 from search.pick_book import read_picks
-from search.ray_searcher import RaySearcher
 from search.spec import SearchSpec, dump_spec
-from search.study import open_search_study
-from search.study_folder import StudyFolder
-from search.study_reading import read_attributes
-from search.study_records import read_study
+from search.studies.earlier_studies import read_earlier_trials
+from search.studies.folder import StudyFolder
+from search.studies.reading import read_attributes
+from search.studies.records import read_study
+from search.studies.study import open_search_study
 from tests.reports_tests.synthetic import make_record
 from tests.search_tests.driver_in_process import replace_seams, run_in_process
 from tests.search_tests.stored_studies import SPEC, store_study

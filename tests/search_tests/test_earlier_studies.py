@@ -9,11 +9,11 @@ import pytest
 
 from pruning_core.errors import InvalidSettingsError, StorageError
 from reports.fronts import find_front
-from search.earlier_studies import read_earlier_trials
-from search.earlier_trials import EarlierTrial
 from search.spec import SearchSpec
-from search.study_folder import StudyFolder
-from search.study_records import read_study
+from search.studies.earlier_studies import read_earlier_trials
+from search.studies.earlier_trials import EarlierTrial
+from search.studies.folder import StudyFolder
+from search.studies.records import read_study
 from tests.search_tests.synthetic_search import SyntheticSearch, make_folder, make_spec
 
 WIDE = {

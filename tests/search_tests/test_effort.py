@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from search.early_stopping.halving_settings import HalvingConfig
 from search.effort import estimate_effort, mean_share_of_epochs
-from search.halving_settings import HalvingConfig
 
 SECONDS = {"dense": 100.0, "selector": 20.0, "steer": 6.0, "fine_tune": 9.0}
 

@@ -11,7 +11,7 @@ import pytest
 CODE = """
 import sys
 from pathlib import Path
-from search.freed_memory import return_freed_memory
+from search.execution.freed_memory import return_freed_memory
 
 def resident_mb():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
@@ -41,7 +41,7 @@ def test_what_lies_free_between_used_blocks_goes_back_to_the_system() -> None:
 COUNT_GARBAGE = """
 import gc
 import weakref
-from search.freed_memory import return_freed_memory
+from search.execution.freed_memory import return_freed_memory
 
 class Node: ...
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from search.front_gaps import FrontKnowledge, fit_locally, gaps, neighbourhood, residuals
+from search.sampling.front_gaps import FrontKnowledge, fit_locally, gaps, neighbourhood, residuals
 
 GRID_C1 = np.linspace(0, 1, 41)[:, None]
 

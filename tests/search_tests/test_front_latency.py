@@ -10,8 +10,8 @@ from pruning_core.latency.measuring import device_name
 from pruning_core.latency.table import write_latency_table
 from reports.records import StudyRecords
 from search.commands.front_latency import goes_by_latency, measure_front
-from search.study_folder import StudyFolder
-from search.study_records import read_study
+from search.studies.folder import StudyFolder
+from search.studies.records import read_study
 from tests.pruning_core_tests.latency_tables import made_up_table
 from tests.search_tests.finished_study import make_finished_study
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from reports.objectives import Direction
-from search.brackets import bracket_of
-from search.halving import HALVINGS, HalvingRule, RungResult, RungState, Verdicts
+from search.early_stopping.brackets import bracket_of
+from search.early_stopping.halving import HALVINGS, HalvingRule, RungResult, RungState, Verdicts
 
 UP, DOWN = Direction.MAXIMIZE, Direction.MINIMIZE
 

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from reports.objectives import Direction
-from search.halving_order import best_rows, spread_first
+from search.early_stopping.halving_order import best_rows, spread_first
 
 UP, DOWN = Direction.MAXIMIZE, Direction.MINIMIZE
 

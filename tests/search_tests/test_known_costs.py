@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState
 
-from search.accuracy_model import AccuracyModel
-from search.expected_front import box_points, expected_gains, within_reach
+from search.sampling.accuracy_model import AccuracyModel
+from search.sampling.expected_front import box_points, expected_gains, within_reach
 from spaces import SearchSpace
 from tests.search_tests.test_along_front import ONE, TWO, Search, number, scores
 

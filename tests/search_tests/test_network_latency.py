@@ -12,9 +12,9 @@ from pruning_core.errors import StorageError
 from reports.latency_records import LatencyMeasurement
 from search.cli import app
 from search.commands.network_latency import latency_lines
-from search.study_folder import StudyFolder
-from search.study_latencies import add_latencies, read_latencies
-from search.study_records import read_study
+from search.studies.folder import StudyFolder
+from search.studies.latencies import add_latencies, read_latencies
+from search.studies.records import read_study
 from tests.reports_tests.latency_cases import measurement, network
 from tests.search_tests.finished_study import make_finished_study
 from tests.search_tests.stored_studies import store_study, write_spec

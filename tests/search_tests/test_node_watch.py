@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pruning_core.errors import LostProcessError
-from search.node_watch import NodeWatch
+from search.execution.node_watch import NodeWatch
 
 
 class Cluster:

@@ -13,12 +13,12 @@ from pruning_core.errors import StorageError
 from reports.records import TestScores, TrialRecord
 from search.cli import app
 from search.pick_book import read_picks
-from search.pick_tag import tag_pick
 from search.spec import load_spec
-from search.study_folder import StudyFolder
-from search.study_records import read_study
-from search.tracking import MlflowProjection
-from search.tracking_writer import address_of
+from search.studies.folder import StudyFolder
+from search.studies.records import read_study
+from search.tracking.pick_tag import tag_pick
+from search.tracking.projection import MlflowProjection
+from search.tracking.writer import address_of
 from tests.reports_tests.synthetic import START, staircase
 from tests.search_tests.stored_studies import store_study
 
@@ -114,7 +114,7 @@ def test_the_command_tags_what_it_picks_and_remembers_that_it_did(
     assert pick("--cheapest") == ""
     assert picked(tracked) == [0]
     assert read_picks(tracked)[0]["mlflow"]["rule"] == "cheapest"
-    monkeypatch.setattr("search.pick_tag.tag_pick", None)  # would fail if it was called
+    monkeypatch.setattr("search.tracking.pick_tag.tag_pick", None)  # would fail if it was called
     assert pick("--cheapest") == ""
     monkeypatch.undo()
     assert pick("--max-flops", "20%") == ""  # another trial, and back again

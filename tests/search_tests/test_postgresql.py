@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.postgresql_server import PostgresqlServer
 from pruning_core.errors import StorageError
-from search.postgresql import DatabaseAwayError, connect, wait_for
+from search.database.postgresql import DatabaseAwayError, connect, wait_for
 
 URL = "postgresql+psycopg://me@127.0.0.1:1/studies"
 

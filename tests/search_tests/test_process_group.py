@@ -15,8 +15,8 @@ import pytest
 from benchmarks.faults import descendants, lives
 from pruning_core.config import PruningConfig, load_config
 from search.backend import BackendSettings, load_backend
+from search.execution.process_group import execute_together
 from search.outcomes import OutcomeStatus
-from search.process_group import execute_together
 from search.work_items import ItemKind, WorkItem
 from spaces import to_plain
 from tests.processes import wait_for

@@ -9,7 +9,7 @@ import pytest
 from pruning_core.errors import StorageError
 from reports.records import TrialStatus
 from search.backend import BackendSettings
-from search.study_reading import read_snapshot
+from search.studies.reading import read_snapshot
 from search.work_items import ItemKind
 from tests.search_tests.synthetic_backend import (
     BROKEN_SELECTOR,

@@ -11,9 +11,9 @@ from optuna.trial import TrialState
 
 from reports.fronts import find_front
 from reports.records import TrialRecord, TrialStatus
-from search.halving import HALVINGS
+from search.early_stopping.halving import HALVINGS
 from search.spec import SearchSpec
-from search.study_records import read_study
+from search.studies.records import read_study
 from search.work_items import ItemKind
 from tests.search_tests.synthetic_backend import (
     CRASHES_AT_THE_END,

@@ -11,10 +11,10 @@ from ray.tune.search import Searcher
 from pruning_core.errors import ClusterError, StorageError
 from reports.records import TrialStatus
 from search.backend import BackendSettings
+from search.execution.ray_searcher import RaySearcher
+from search.execution.worker import METRIC
 from search.outcomes import ItemOutcome, OutcomeStatus
-from search.ray_searcher import RaySearcher
 from search.work_items import WorkItem
-from search.worker import METRIC
 from tests.search_tests.synthetic_backend import FACTORY
 from tests.search_tests.synthetic_search import SyntheticSearch, make_folder, make_spec
 

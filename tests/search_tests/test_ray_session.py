@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from search.ray_session import Interrupts, _remove_left_behind, worker_environment
+from search.execution.ray_session import Interrupts, _remove_left_behind, worker_environment
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

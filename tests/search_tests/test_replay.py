@@ -14,12 +14,12 @@ import pytest
 from pruning_core.errors import InvalidDataError
 from reports.fronts import hypervolume
 from reports.records import StudyRecords, TrialStatus
-from search.halving import HALVINGS
+from search.early_stopping.halving import HALVINGS
 from search.replay.backend import ReplayBackend
 from search.replay.recording import Recording, read_recording, record_study, write_recording
 from search.replay.simulation import simulate
 from search.replay.surrogate import FIGURES, Surrogate
-from search.samplers import SAMPLERS
+from search.sampling.samplers import SAMPLERS
 from search.spec import SearchSpec
 from tests.search_tests.synthetic_recording import EPOCHS, make_recording, recorded_spec, true_run
 from tests.search_tests.synthetic_search import SyntheticSearch, make_folder

@@ -9,7 +9,7 @@ import pytest
 
 from pruning_core.errors import InvalidSettingsError
 from search.spec import SearchSpec, load_spec
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
 from tests.search_tests.stored_studies import SPEC, write_spec
 from tests.search_tests.synthetic_search import SyntheticSearch, make_folder, make_spec
 

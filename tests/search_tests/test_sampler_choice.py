@@ -6,8 +6,8 @@ import pytest
 
 from pruning_core.config import PruningConfig
 from reports.objectives import Direction
-from search.sampler_choice import SamplerChoice, choose_sampler
-from search.search_task import SearchTask
+from search.sampling.sampler_choice import SamplerChoice, choose_sampler
+from search.sampling.search_task import SearchTask
 from spaces import Range, build_space
 
 BUDGET: Mapping[str, object] = {"budgets.macs": {"low": 0.1, "high": 0.9}}

@@ -11,7 +11,7 @@ import pytest
 from optuna.samplers import BaseSampler
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase
 
-from search.samplers import SAMPLERS
+from search.sampling.samplers import SAMPLERS
 from tests.search_tests.test_samplers import PLAIN, wrap
 
 

@@ -11,10 +11,10 @@ from optuna.trial import TrialState
 
 from pruning_core.config import PruningConfig
 from reports.objectives import Direction
-from search.per_trial_sampler import PerTrialSampler
-from search.samplers import SAMPLERS, make_sampler
-from search.search_task import SearchTask
-from search.study_view import BoundedHistory, StudyView
+from search.sampling.per_trial_sampler import PerTrialSampler
+from search.sampling.samplers import SAMPLERS, make_sampler
+from search.sampling.search_task import SearchTask
+from search.studies.view import BoundedHistory, StudyView
 from spaces import Range, SearchSpace, Value, build_space
 
 OBJECTIVES = {"accuracy": Direction.MAXIMIZE, "macs": Direction.MINIMIZE}

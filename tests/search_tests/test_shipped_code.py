@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pruning_core.errors import InvalidSettingsError
+from search.execution.shipped_code import PACKAGES, package_folders, stage_plug_ins
 from search.plug_in_path import SHIPPED_PLUG_INS
-from search.shipped_code import PACKAGES, package_folders, stage_plug_ins
 
 
 def write(folder: Path, *names: str) -> None:

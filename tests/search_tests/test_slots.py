@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from pruning_core.errors import InvalidSettingsError
-from search import slots
-from search.slots import count_cpus, count_slots
+from search.execution import slots
+from search.execution.slots import count_cpus, count_slots
 from search.spec_settings import ResourcesConfig
 
 

@@ -9,7 +9,7 @@ import torch
 
 from pruning_core.config import load_config
 from reports.records import TrialStatus, to_tags
-from search.smaller_batches import is_out_of_memory, with_smaller_batches
+from search.execution.smaller_batches import is_out_of_memory, with_smaller_batches
 from tests.search_tests.synthetic_backend import LARGEST_BATCH, OUT_OF_MEMORY, times_run
 from tests.search_tests.synthetic_search import SyntheticSearch, make_folder, make_spec
 

@@ -9,8 +9,8 @@ from optuna.trial import TrialState
 
 from reports.records import TrialStatus
 from search.spec import SearchSpec
-from search.study import SearchStudy, new_study_in_memory, open_search_study
-from search.study_reading import read_snapshot
+from search.studies.reading import read_snapshot
+from search.studies.study import SearchStudy, new_study_in_memory, open_search_study
 from tests.search_tests.dying_driver import (
     WIDE,
     load_trials,

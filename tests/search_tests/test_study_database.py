@@ -19,11 +19,11 @@ from sqlalchemy.engine import Connection, Engine
 
 from benchmarks.postgresql_server import PostgresqlServer
 from pruning_core.errors import StorageError
-from search.database_url import libpq_url
+from search.database.study_database import open_database, read_database
+from search.database.url import libpq_url
 from search.spec import SearchSpec
-from search.study import open_search_study
-from search.study_database import open_database, read_database
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
+from search.studies.study import open_search_study
 from tests.search_tests.dying_driver import (
     load_trials,
     mortal_spec,

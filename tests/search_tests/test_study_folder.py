@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pruning_core.errors import StorageError
-from search.study_folder import LAYOUT_VERSION, StudyFolder
-from search.study_lock import hold_study
+from search.studies.folder import LAYOUT_VERSION, StudyFolder
+from search.studies.lock import hold_study
 
 
 def test_a_new_study_lies_below_its_root(tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ def test_the_lock_dies_with_a_killed_process(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path, "demo")
     folder.create("x: 1")
     program = (
-        "import os, signal, sys; from pathlib import Path; from search.study_folder import StudyFolder; "
-        "from search.study_lock import hold_study\n"
+        "import os, signal, sys; from pathlib import Path; from search.studies.folder import StudyFolder; "
+        "from search.studies.lock import hold_study\n"
         "with hold_study(StudyFolder(Path(sys.argv[1]), 'demo')): os.kill(os.getpid(), signal.SIGKILL)"
     )
     ended = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)

@@ -11,9 +11,9 @@ from pruning_core.data import load_data
 from pruning_core.stages import ArtifactStore, run_trial
 from reports.gallery import ExplanationGallery
 from reports.records import NetworkScores, StudyRecords, TrialRecord, TrialStatus
-from search import study_gallery
-from search.gallery_plan import GalleryPlan, plan_gallery
-from search.study_gallery import draw_gallery
+from search.studies import gallery as study_gallery
+from search.studies.gallery import draw_gallery
+from search.studies.gallery_plan import GalleryPlan, plan_gallery
 from tests.reports_tests.synthetic import START, make_record, make_study, staircase, study_of
 
 

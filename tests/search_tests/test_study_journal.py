@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pruning_core.errors import StorageError
-from search.study_folder import StudyFolder
-from search.study_journal import StudyJournal, _NoLock, open_journal, read_journal
+from search.studies.folder import StudyFolder
+from search.studies.journal import StudyJournal, _NoLock, open_journal, read_journal
 from search.timeline import Timeline
 from tests.search_tests.synthetic_search import make_folder, make_spec
 

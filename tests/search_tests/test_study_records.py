@@ -8,8 +8,8 @@ import pytest
 from pruning_core.errors import StorageError
 from reports.objectives import Direction
 from reports.records import TrialStatus
-from search.study_folder import StudyFolder
-from search.study_records import read_study
+from search.studies.folder import StudyFolder
+from search.studies.records import read_study
 from search.work_items import ItemKind
 from tests.search_tests.synthetic_search import SyntheticSearch, make_folder, make_spec
 

@@ -16,13 +16,13 @@ from optuna.trial import TrialState
 from benchmarks.postgresql_server import PostgresqlServer
 from pruning_core.errors import StorageError
 from reports.records import TrialRecord
-from search.database_snapshot import read_parts
+from search.database.snapshot import read_parts
 from search.spec import SearchSpec
-from search.study import open_search_study
-from search.study_folder import StudyFolder
-from search.study_reading import read_attributes, read_snapshot
-from search.study_snapshot import RECORD, STARTED_AT
-from search.study_storage import read_storage
+from search.studies.folder import StudyFolder
+from search.studies.reading import read_attributes, read_snapshot
+from search.studies.snapshot import RECORD, STARTED_AT
+from search.studies.storage import read_storage
+from search.studies.study import open_search_study
 from tests.search_tests.synthetic_search import SyntheticSearch, make_folder, make_spec
 
 

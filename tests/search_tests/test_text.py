@@ -10,7 +10,7 @@ import pytest
 from reports.fronts import find_front
 from search.front_text import accuracy_with_interval, front_lines
 from search.next_steps import command
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
 from search.text_tables import pair_lines, table_lines
 from tests.reports_tests.synthetic import make_study, staircase, study_of
 

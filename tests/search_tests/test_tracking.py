@@ -12,10 +12,10 @@ from mlflow.tracking import MlflowClient
 from pruning_core.errors import StorageError
 from reports.fronts import find_front, front_ranks, hypervolume, scores_of
 from reports.records import StudyRecords, TrialStatus, from_mlflow
-from search.mlflow_view import SHARED_VIEW
-from search.study import open_search_study
-from search.tracking import MlflowProjection, log_report
-from search.tracking_writer import StudyAddress
+from search.studies.study import open_search_study
+from search.tracking.projection import MlflowProjection, log_report
+from search.tracking.view import SHARED_VIEW
+from search.tracking.writer import StudyAddress
 from tests.reports_tests.synthetic import (
     DENSE_CORRECT,
     DENSE_MACS,

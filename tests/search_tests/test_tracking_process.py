@@ -19,8 +19,8 @@ from mlflow.tracking import MlflowClient
 from benchmarks.faults import lives
 from pruning_core.errors import StorageError
 from reports.records import StudyRecords
-from search.tracking_process import ProjectionProcess
-from search.tracking_writer import StudyAddress
+from search.tracking.process import ProjectionProcess
+from search.tracking.writer import StudyAddress
 from tests.processes import wait_for
 from tests.reports_tests.synthetic import make_study
 from tests.search_tests.mlflow_stores import make_store, place_in
@@ -149,7 +149,7 @@ def test_a_server_that_never_answers_can_be_interrupted(address: StudyAddress) -
 DRIVER = """
 import sys
 from pathlib import Path
-from search.tracking_process import ProjectionProcess
+from search.tracking.process import ProjectionProcess
 from tests.reports_tests.synthetic import make_study
 from tests.search_tests.mlflow_stores import place_in
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from reports.records import StudyRecords
-from search.tracking_writer import DetachedProjection, TrackingWriter
+from search.tracking.writer import DetachedProjection, TrackingWriter
 from tests.reports_tests.synthetic import make_study
 
 

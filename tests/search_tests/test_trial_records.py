@@ -10,7 +10,7 @@ from reports.records import TrialStatus
 from search.backend import BackendSettings
 from search.outcomes import ItemOutcome, OutcomeStatus
 from search.spec import SearchSpec
-from search.study import AskedTrial
+from search.studies.study import AskedTrial
 from search.trial_records import Proposal, complete_record, unfinished_record
 from tests.search_tests.synthetic_backend import SyntheticBackend
 from tests.search_tests.synthetic_search import make_spec

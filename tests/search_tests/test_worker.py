@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from search import worker
 from search.backend import STAGES_BACKEND, BackendSettings, load_backend, settings_elsewhere
+from search.execution import worker
+from search.execution.shipped_code import stage_plug_ins
+from search.execution.worker import _meet, _wait, execute_item, pack_item, unpack_outcome
 from search.outcomes import ItemOutcome, OutcomeStatus
-from search.shipped_code import stage_plug_ins
-from search.study_folder import StudyFolder
+from search.studies.folder import StudyFolder
 from search.work_items import ItemKind, WorkItem
-from search.worker import _meet, _wait, execute_item, pack_item, unpack_outcome
 from spaces import to_plain
 from tests.search_tests.synthetic_backend import (
     BROKEN_SELECTOR,

@@ -1,0 +1,1 @@
+"""Where work items run: Ray, its workers, and the processes of one trial."""

@@ -1,0 +1,1 @@
+"""What goes beside an exported network."""

@@ -1,0 +1,1 @@
+"""What proposes configurations: one table of samplers, and those of our own."""
