@@ -1,10 +1,11 @@
 # make search   the main job on real scanned digits: front, report, next commands
-# make test     everything that must hold; under 15 minutes on two cores
+# make test     what must hold, and the main job from spec to export; under 15 minutes on two cores
+# make integration  searches on clusters, with kills, servers and browsers: 10 minutes more
 # make models   prune every convolutional classifier of torchvision: hours; continues where it was stopped
 # make check    lint, types, layers
 # make format   what `make check` can mend
 .DEFAULT_GOAL := help
-.PHONY: help search test models check format clean
+.PHONY: help search test integration models check format clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,7 +13,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export OMP_NUM_THREADS := 1
 
 help:
-	@sed -n '1,5s/^# //p' Makefile
+	@sed -n '1,6s/^# //p' Makefile
 
 .venv/ready: requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -25,7 +26,10 @@ search: .venv/ready
 	$(BIN)/prunefront launch examples/digits.yaml
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not integration"
+
+integration: .venv/ready
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m integration tests/integration_tests
 
 models: .venv/ready
 	$(BIN)/python -m benchmarks.models

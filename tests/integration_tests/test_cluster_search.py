@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +11,10 @@ import pytest
 
 from search.studies.folder import StudyFolder
 from search.timeline import read_timeline
+from tests.integration_tests.command_line import run_command, start_command
 from tests.integration_tests.ray_nodes import RayNodes
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.ray, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 400
@@ -62,24 +60,12 @@ def nodes() -> Iterator[RayNodes]:
         yield started
 
 
-def start_driver(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from search.cli import main; main()"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "COLUMNS": "200"},
-    )
-
-
 def test_a_search_on_a_cluster_survives_the_loss_of_a_node(tmp_path: Path, nodes: RayNodes) -> None:
     (tmp_path / "small_network.py").write_text(NETWORK)
     (tmp_path / "small_blocks.py").write_text(BLOCKS)
     (tmp_path / "spec.yaml").write_text(SPEC)
     folder = StudyFolder(tmp_path / "results", "far")
-    driver = start_driver(tmp_path, "launch", "spec.yaml", "--address", nodes.address)
+    driver = start_command(tmp_path, "launch", "spec.yaml", "--address", nodes.address)
     try:
         give_up_at = time.monotonic() + PATIENCE_S
         while _num_finished(folder) < 2:
@@ -98,9 +84,7 @@ def test_a_search_on_a_cluster_survives_the_loss_of_a_node(tmp_path: Path, nodes
     assert sum(event["kind"] == "stage" for event in events) == 1, "the dense network is built once"
     assert len({event["number"] for event in events if event["kind"] == "trial"}) == NUM_TRIALS
     assert len({event["pid"] for event in events}) >= 2
-    doctor = start_driver(tmp_path, "doctor", "far", "--json")
-    found, err = doctor.communicate(timeout=PATIENCE_S)
-    assert doctor.returncode == 0, found + err
+    found, _ = run_command(tmp_path, "doctor", "far", "--json")
     assert json.loads(found)["findings"] == []
 
 

@@ -15,7 +15,7 @@ from search.cli import app
 from search.studies.folder import StudyFolder
 from search.studies.records import read_study
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 def test_a_network_that_is_gone_is_made_again(real_study: StudyFolder) -> None:

@@ -21,7 +21,7 @@ from search.commands.ui import HOST
 from search.studies.folder import StudyFolder
 from search.studies.records import read_mlflow_runs, read_study
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -32,7 +32,7 @@ from search.pick_book import read_pick
 from search.studies.folder import StudyFolder
 from search.studies.records import read_study
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 runner = CliRunner()
 HOST, PATIENCE_S = "127.0.0.1", 120

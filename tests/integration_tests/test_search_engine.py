@@ -34,6 +34,7 @@ from tests.search_tests.synthetic_backend import CRASHES, FULL_DISK, KILLS_WORKE
 from tests.search_tests.synthetic_search import GRID, make_spec
 
 pytestmark = [
+    pytest.mark.integration,
     pytest.mark.ray,
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # MLflow's own use of sqlalchemy

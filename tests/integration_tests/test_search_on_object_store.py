@@ -25,7 +25,11 @@ from tests.integration_tests.real_search import run_without_ray
 if TYPE_CHECKING:
     from tests.object_store import ObjectStore
 
-pytestmark = [pytest.mark.slow, *(pytest.mark.filterwarnings(warning) for warning in OTHERS_WARNINGS)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.slow,
+    *(pytest.mark.filterwarnings(warning) for warning in OTHERS_WARNINGS),
+]
 
 SPEC = """\
 study: one

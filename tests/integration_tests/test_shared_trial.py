@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,10 +10,10 @@ from reports.records import TrialStatus
 from search.studies.folder import StudyFolder
 from search.studies.records import read_study
 from search.timeline import read_timeline
+from tests.integration_tests.command_line import run_command
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.ray, pytest.mark.slow]
 
-ROOT = Path(__file__).resolve().parents[2]
 SPEC = """\
 study: shared
 run:
@@ -34,17 +31,7 @@ resources: {slots: 1, cpus_per_trial: 2, processes_per_trial: 2}
 
 def test_stages_and_trials_are_run_by_two_processes(tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(SPEC)
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from search.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "launch", "spec.yaml"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-        env={**os.environ, "COLUMNS": "200"},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_command(tmp_path, "launch", "spec.yaml")
     folder = StudyFolder(tmp_path / "results", "shared")
     (record,) = read_study(folder).records
     assert record.status is TrialStatus.COMPLETE

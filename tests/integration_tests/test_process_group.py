@@ -21,7 +21,7 @@ from search.work_items import ItemKind, WorkItem
 from spaces import to_plain
 from tests.processes import wait_for
 
-pytestmark = [pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 RUN: dict[str, Any] = {
     "architecture": {"name": "cifar_resnet8", "width": 0.5},
@@ -58,7 +58,7 @@ def test_what_goes_wrong_in_them_comes_back(tmp_path: Path) -> None:
 def start_worker(store: Path) -> subprocess.Popen[str]:
     """Start a process that has two others train for a long time, and prints what became of that."""
     program = f"""
-from tests.search_tests.test_process_group import *
+from tests.integration_tests.test_process_group import *
 config = load_config({{**RUN, "dense_training": {{"epochs": 500, "batch_size": 32}}}})
 used = settings(Path({str(store)!r}))
 outcome = execute_together(items(config, used)[0], to_plain(config), used)
