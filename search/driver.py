@@ -34,6 +34,7 @@ from search.execution.ray_place import RayPlace, open_cluster, open_here
 from search.execution.ray_searcher import RaySearcher, Watch
 from search.execution.ray_session import Interrupts, run_items, worker_environment
 from search.execution.slots import count_slots
+from search.file_systems import refuse_database_file
 from search.session import FAILED, FINISHED, INTERRUPTED, SearchSession
 from search.spec import SearchSpec, dump_spec
 from search.studies.folder import StudyFolder
@@ -102,6 +103,8 @@ def run_search(
             stack.enter_context(hold_study(folder))
         else:
             folder.check_new()
+            if spec.storage.mlflow is None:
+                refuse_database_file(folder.root)
             refuse_known_study(spec.storage.optuna, spec.study)
         # Loading data and libraries takes as long as starting Ray, so both happen at once.
         facts = stack.enter_context(ThreadPoolExecutor(1)).submit(_describe, spec, settings, prepare)

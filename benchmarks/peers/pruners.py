@@ -1,0 +1,32 @@
+"""Tools that prune: what is installed for them. `benchmarks.quality` compares them with ours."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from benchmarks.peers.methods import Peer
+
+__all__ = ["PRUNERS"]
+
+_RUNNER = "benchmarks.peers.runners.prune_network"
+
+
+def _ours(*names: str) -> tuple[str, ...]:
+    """Return packages in the versions that we run on, without the build's name."""
+    return tuple(f"{name}=={version(name).partition('+')[0]}" for name in names)
+
+
+_RUN = _ours("torch", "torchvision", "torch-pruning", "pydantic", "safetensors", "numpy", "pillow", "pyyaml")
+"""What a run of ours needs: data, dense network, fine-tuning and counting are the same code for all."""
+
+PRUNERS: dict[str, Peer] = {
+    "Torch-Pruning": Peer(
+        environment="torch-pruning", requirements=_RUN, runner=(_RUNNER, "torch_pruning"), licence="MIT"
+    ),
+    "ModelOpt": Peer(
+        environment="modelopt",
+        requirements=("nvidia-modelopt==0.47.0", *_RUN),
+        runner=(_RUNNER, "fastnas"),
+    ),
+}
+"""Torch-Pruning is among our own packages, in this version; it runs in a process of its own all the same."""

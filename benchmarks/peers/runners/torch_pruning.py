@@ -1,0 +1,116 @@
+"""Channels removed by Torch-Pruning, through its public interface: small steps until the budget is met, as its own
+scripts do.
+
+Reference: github.com/VainF/Torch-Pruning, its readme and ``reproduce`` folder (MIT), version 1.6.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+import torch_pruning as tp
+from torch import nn
+
+from pruning_core.channels import count_cost
+from pruning_core.data import Batch, DataSplits, iterate_batches
+from pruning_core.training.classifier import make_optimiser
+from pruning_core.training_settings import TrainingConfig
+
+__all__ = ["prune"]
+
+_NUM_STEPS = 400
+_NUM_TAYLOR_BATCHES = 10
+_BATCH = 128
+_SPARSE_LEARNING_RATE = 0.01
+"""Of its sparsity learning, as its scripts for CIFAR set it."""
+
+
+def prune(
+    network: nn.Module,
+    data: DataSplits,
+    *,
+    max_macs: int,
+    training_epochs: int,
+    seed: int,
+    device: str,
+    options: dict[str, Any],
+) -> nn.Module:
+    """Remove channels until the network is within ``max_macs``.
+
+    ``options``: ``importance`` (``group_norm``, ``bn_scale`` or ``taylor``), ``is_global`` (rank channels of all
+    layers together), ``is_regularised`` (``training_epochs`` of its own regularised training before).
+    """
+    pruner = _pruner(network, data, options, device)
+    if options.get("is_regularised", False):
+        _train_sparse(network, pruner, data, epochs=training_epochs, seed=seed, device=device)
+    for _ in range(_NUM_STEPS):
+        if count_cost(network, data.input_shape).macs <= max_macs:
+            return network
+        if options["importance"] == "taylor":
+            _accumulate_gradients(network, data, seed=seed, device=device)
+        network.eval()
+        pruner.step()
+    raise RuntimeError(f"Torch-Pruning must reach {max_macs} MACs within {_NUM_STEPS} steps, but did not")
+
+
+def _pruner(network: nn.Module, data: DataSplits, options: dict[str, Any], device: str) -> Any:
+    kinds = {
+        "group_norm": (tp.pruner.GroupNormPruner, tp.importance.GroupMagnitudeImportance(p=2)),
+        "bn_scale": (tp.pruner.BNScalePruner, tp.importance.BNScaleImportance()),
+        "taylor": (tp.pruner.BasePruner, tp.importance.GroupTaylorImportance()),
+    }
+    make, importance = kinds[options["importance"]]
+    classifiers = [one for one in network.modules() if isinstance(one, nn.Linear)]
+    return make(
+        network,
+        torch.zeros(1, *data.input_shape, device=device),
+        importance=importance,
+        global_pruning=options["is_global"],
+        pruning_ratio=1.0,
+        iterative_steps=_NUM_STEPS,
+        ignored_layers=classifiers[-1:],
+        round_to=1,
+    )
+
+
+def _train_sparse(
+    network: nn.Module, pruner: Any, data: DataSplits, *, epochs: int, seed: int, device: str
+) -> None:
+    """Train with the pruner's own penalty on the gradients."""
+    settings = TrainingConfig(epochs=epochs, batch_size=_BATCH, learning_rate=_SPARSE_LEARNING_RATE)
+    optimiser = make_optimiser(network, settings)
+    generator = torch.Generator().manual_seed(seed)
+    network.train()
+    for _ in range(epochs):
+        pruner.update_regularizer()
+        for batch in _batches(data, generator, device):
+            loss = F.cross_entropy(network(batch.images_NCHW), batch.labels_N)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            pruner.regularize(network)
+            optimiser.step()
+    network.zero_grad()
+
+
+def _accumulate_gradients(network: nn.Module, data: DataSplits, *, seed: int, device: str) -> None:
+    network.eval()
+    network.zero_grad()
+    batches = _batches(data, torch.Generator().manual_seed(seed), device)
+    for batch in islice(batches, _NUM_TAYLOR_BATCHES):
+        F.cross_entropy(network(batch.images_NCHW), batch.labels_N).backward()  # type: ignore[no-untyped-call]
+
+
+def _batches(data: DataSplits, generator: torch.Generator, device: str) -> Iterator[Batch]:
+    return iterate_batches(
+        data.train,
+        data.normalisation,
+        batch_size=min(_BATCH, len(data.train)),
+        device=device,
+        generator=generator,
+        augmentation=data.augmentation,
+        drop_last=True,
+    )

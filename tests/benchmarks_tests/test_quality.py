@@ -1,0 +1,130 @@
+"""The comparison with tools that prune, on a network so small that every tool has a turn."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import quality, quality_runs
+from benchmarks.peers.environments import PeerError
+from benchmarks.peers.pruners import PRUNERS
+from benchmarks.quality_rows import PRESETS, REFERENCE, ROWS, Preset, config_of
+from pruning_core.stage_keys import plan_run
+from tests.synthetic import make_images
+
+pytestmark = pytest.mark.slow
+
+TINY = Preset(
+    title="A tiny network",
+    file="tiny.npz",
+    architecture={"name": "cifar_resnet8", "width": 0.5},
+    validation_share=0.25,
+    num_train=192,
+    dense_epochs=2,
+    epochs=2,
+    budgets=(0.5,),
+    changes={
+        "dense_training.batch_size": 32,
+        "fine_tuning.batch_size": 32,
+        "saliency.predictor.epochs": 1,
+        "saliency.selector.epochs": 1,
+        "gates.steps": 6,
+        "gates.num_images": 64,
+    },
+)
+TORCH_PRUNING = [name for name in ROWS if ROWS[name].peer == "Torch-Pruning"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("quality")
+    images = make_images(256, seed=0)
+    pixels, labels = images.images_NCHW.permute(0, 2, 3, 1).numpy(), images.labels_N.numpy()
+    np.savez(folder / "tiny.npz", x_train=pixels, y_train=labels, x_test=pixels[:64], y_test=labels[:64])
+    return folder
+
+
+def fill(root: Path, *rows: str) -> list[Any]:
+    args = Namespace(
+        preset="tiny",
+        data=root,
+        store=root / "store",
+        out=root / "out",
+        environments=root / "peers",
+        device="cpu",
+        threads=1,
+        budgets=[0.5],
+        seeds=[0],
+        rows=list(rows),
+    )
+    return quality.fill(args, TINY)
+
+
+@pytest.fixture
+def no_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch-Pruning is installed with ours, in the version that its environment would have."""
+    monkeypatch.setattr(quality_runs, "make_environment", lambda *_: Path(sys.executable))
+
+
+@pytest.mark.usefixtures("no_environments")
+def test_every_tool_meets_the_budget_and_is_found_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = ["ours: default", REFERENCE, *TORCH_PRUNING]
+    cells = fill(root, *rows)
+    assert [cell["row"] for cell in cells] == rows
+    assert len({cell["num_correct_dense"] for cell in cells}) == 1
+    for cell in cells:
+        assert 0.3 < cell["macs_share"] <= 0.5
+        assert 0 <= cell["num_correct"] <= cell["num_images"] == 64
+        assert cell["latency_ms"] > 0
+    assert len({cell["params_share"] for cell in cells}) > 3, "tools choose other channels"
+    page = (root / "out/quality-tiny.md").read_text()
+    assert page.count("\n| ") >= len(rows)
+    assert (root / "out/quality-tiny.svg").read_text().startswith("<?xml")
+    monkeypatch.setattr(quality, "measure_ours", None)  # would fail if it was called
+    monkeypatch.setattr(quality, "measure_peer", None)
+    assert fill(root, *rows) == cells
+
+
+def test_a_tool_that_cannot_run_is_named_with_the_reason(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> Path:
+        raise PeerError("nvidia-modelopt must be installable, but there is no wheel")
+
+    monkeypatch.setattr(quality_runs, "make_environment", refuse)
+    fill(root, "ModelOpt: FastNAS", REFERENCE, "random")
+    page = (root / "out/quality-tiny.md").read_text()
+    assert "- ModelOpt: FastNAS: not run: nvidia-modelopt must be installable, but there is no wheel" in page
+
+
+@pytest.mark.usefixtures("no_environments")
+def test_a_tool_that_breaks_says_how(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "benchmarks.quality_rows.ROWS", {**ROWS, "ModelOpt: FastNAS": ROWS["ModelOpt: FastNAS"]}
+    )
+    fill(root, "ModelOpt: FastNAS", "random")
+    page = (root / "out/quality-tiny.md").read_text()
+    assert "not run: ModelOpt must prune the network, but ended with: " in page
+    assert "No module named 'modelopt'" in page
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_rows_share_the_dense_network_and_have_equal_epochs(preset: Preset) -> None:
+    configs = {name: config_of(preset, row, "data.npz", macs=0.5, seed=1) for name, row in ROWS.items()}
+    assert len({plan_run(config, "data").key_of("dense") for config in configs.values()}) == 1
+    for name, config in configs.items():
+        assert config.fine_tuning.epochs + ROWS[name].training_epochs == preset.epochs
+        is_joint = config.method == "interpretation_steered" and config.gates.network_weights == "joint"
+        assert is_joint <= (ROWS[name].training_epochs > 0), name
+        if is_joint:
+            assert config.gates.steps * config.gates.batch_size <= preset.num_train
+        assert config.channels.round_to == 1
+
+
+def test_every_peer_has_an_environment() -> None:
+    assert {row.peer for row in ROWS.values()} - {None} == set(PRUNERS)
+    assert json.dumps([peer.requirements for peer in PRUNERS.values()])
