@@ -29,6 +29,7 @@ from pruning_core.stages import ArtifactStore, plan_run, run_trial
 JOINT = {"gates.network_weights": "joint"}
 FROZEN = {"gates.network_weights": "frozen"}
 INSIDE = {"gates.widths": "allocated"}
+BY_COST = {"importance.allocation": "cost"}
 BY_FEATURES = {"fine_tuning.distillation.features": 10.0}
 LABELS_ALONE = {"fine_tuning.distillation.weight": 0.0}
 ROWS: dict[str, dict[str, Any]] = {
@@ -37,6 +38,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "L1, uniform, taught by features too": {"method": "l1", **BY_FEATURES},
     "L1, uniform, taught by labels alone": {"method": "l1", **LABELS_ALONE},
     "L1, uniform, reconstructed": {"method": "l1", "recovery.reconstruct": True},
+    "L1, by cost": {"method": "l1", **BY_COST},
+    "L1, by cost, all groups": {"method": "l1", **BY_COST, "channels.scope": "all"},
     "L2, uniform": {"method": "l2"},
     "FPGM, uniform": {"method": "fpgm"},
     "BN scale, global": {"method": "bn_scale"},
@@ -76,6 +79,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "gates, joint, all groups": {**JOINT, "channels.scope": "all"},
     "gates, joint, from group L2": {**JOINT, "gates.prior": "group_norm"},
     "gates, joint, from task-inspired": {**JOINT, "gates.prior": "task_inspired"},
+    "gates, joint, inside L1 widths by cost": {**JOINT, **INSIDE, "gates.prior": "l1", **BY_COST},
     "gates, joint, inside group L2 widths": {**JOINT, **INSIDE, "gates.prior": "group_norm"},
 }
 REFERENCE = "L1, uniform"

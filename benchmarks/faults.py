@@ -119,6 +119,13 @@ def kill_worker(driver: Driver, rng: random.Random) -> None:
         _kill(rng.choice(sorted(workers)))
 
 
+def kill_tracking(driver: Driver, _: random.Random) -> None:
+    """Kill the process that writes MLflow, in the midst of it or not."""
+    for pid in descendants(driver.process.pid):
+        if "search.tracking.program" in _name_of(pid):
+            _kill(pid)
+
+
 def kill_node(driver: Driver, _: random.Random) -> None:
     """Kill the process that is Ray's node, and with it all workers."""
     for pid in descendants(driver.process.pid):
@@ -166,6 +173,7 @@ FAULTS: dict[str, Callable[[Driver, random.Random], None]] = {
     "driver killed": kill_driver,
     "Ctrl-C": interrupt_driver,
     "worker killed": kill_worker,
+    "MLflow writer killed": kill_tracking,
     "node killed": kill_node,
     "all processes killed": restart_machine,
     "MLflow server killed": lose_mlflow,

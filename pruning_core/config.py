@@ -281,8 +281,8 @@ class ImportanceConfig(Settings):
     Attributes:
         allocation: ``uniform`` keeps the same share of every group; ``global`` keeps what lies above one threshold for
             all groups; ``sensitivity`` loses least by the loss that each group's removal costs; ``task_loss`` lets the
-            gated network's own loss move the shares; ``auto`` is what the method's source does
-            (``DEFAULT_ALLOCATIONS``). Gate learning needs none.
+            gated network's own loss move the shares; ``cost`` keeps larger shares where channels are cheap; ``auto``
+            is what the method's source does (``DEFAULT_ALLOCATIONS``). Gate learning needs none.
         num_images: Size of the stratified calibration set of training images.
         task_relevance: How a response goes with the class: ``cka`` (linear, sees where in the image), ``eta_squared``
             (share of variance between classes), ``hsic`` (Gaussian kernel) or ``mutual_information`` (few classes
@@ -299,7 +299,7 @@ class ImportanceConfig(Settings):
             its responses is left unexplained by them, where the budgets allow it.
     """
 
-    allocation: Literal["auto", "uniform", "global", "sensitivity", "task_loss"] = "auto"
+    allocation: Literal["auto", "uniform", "global", "sensitivity", "task_loss", "cost"] = "auto"
     num_images: PositiveInt = 2048
     task_relevance: Literal[
         "cka", "cka_outputs", "eta_squared", "hsic", "mutual_information", "attribution"

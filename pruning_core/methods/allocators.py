@@ -85,6 +85,23 @@ def allocate_by_task_loss(context: MethodContext, scores: Mapping[str, Tensor]) 
     return _proposal(context, scores, floors, allocation, loss.prices(share_G, settings.sharp_beta))
 
 
+def allocate_by_cost(context: MethodContext, scores: Mapping[str, Tensor]) -> ChannelProposal:
+    """Keep larger shares where a channel costs less of the budgets that bind; no image is looked at.
+
+    The widths minimise the sum over channels of 1 / share - 1 of their group. Under one budget on MACs that makes a
+    share fall with the square root of what a channel costs: early layers, whose maps are large, become narrower than
+    late ones, which hold most parameters.
+    """
+    floors, problem = _problem(context, scores, dict.fromkeys(scores, 1.0))
+    size_G = torch.tensor(context.cost_model.sizes, dtype=torch.float64)
+
+    def loss(share_G: Tensor, _: float) -> Tensor:
+        return (size_G * (1 / share_G - 1)).sum() / size_G.sum()
+
+    allocation = allocate_widths(problem, AllocationSettings(), loss)
+    return _proposal(context, scores, floors, allocation, (allocation.widths_G / size_G) ** -2)
+
+
 def scaled_to_mean(scores_C: Tensor, mean: float = 1.0) -> Tensor:
     """Scale scores to a mean; all zeros become equal scores."""
     total = scores_C.sum()
@@ -135,4 +152,5 @@ ALLOCATORS: dict[str, Allocate] = {
     "global": allocate_globally,
     "sensitivity": allocate_by_sensitivity,
     "task_loss": allocate_by_task_loss,
+    "cost": allocate_by_cost,
 }

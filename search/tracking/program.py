@@ -12,6 +12,7 @@ import pickle
 import queue
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,9 @@ def _listen(source: BinaryIO, messages: queue.SimpleQueue[object]) -> None:
             messages.put(pickle.load(source))  # noqa: S301 - from the driver that started this process
     except (EOFError, pickle.UnpicklingError):  # the driver is gone, perhaps in the middle of a message
         os._exit(0)
+    except Exception:  # noqa: BLE001 - nobody else would hear of it, and the driver would wait
+        traceback.print_exc()
+        os._exit(1)
 
 
 def _write(messages: queue.SimpleQueue[object], opening: Opening, answers: BinaryIO) -> None:

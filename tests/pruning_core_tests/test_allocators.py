@@ -102,6 +102,36 @@ def test_global_allocation_compares_the_scores_of_different_groups_and_uniform_d
         assert second.widths[MODEL.names[2]] > first.widths[MODEL.names[2]]
 
 
+# By cost
+
+
+def test_by_cost_a_group_keeps_more_the_less_a_channel_of_it_costs() -> None:
+    """At the optimum, size / share**2 is the same multiple of the cost's slope in every group that is not full."""
+    context = context_for({"macs": 0.4})
+    proposal = ALLOCATORS["cost"](context, random_scores())
+    uniform = ALLOCATORS["uniform"](context, random_scores())
+    assert proposal.widths is not None
+    assert uniform.widths is not None
+    kept = {
+        name: MODEL.exact([len(kept_by(context, one)[group]) for group in MODEL.names]).params
+        for name, one in {"cost": proposal, "uniform": uniform}.items()
+    }
+    assert kept["cost"] > 1.05 * kept["uniform"], "parameters are in late layers, whose maps are small"
+    sizes_G = torch.tensor(MODEL.sizes, dtype=torch.float64)
+    widths_G = torch.tensor([proposal.widths[name] for name in MODEL.names], dtype=torch.float64)
+    share_G = (widths_G / sizes_G).requires_grad_()
+    (slope_G,) = torch.autograd.grad(MODEL.cost(share_G * sizes_G)[Resource.MACS], share_G)
+    price_G = (sizes_G / share_G.detach() ** 2 / slope_G)[(share_G < 1) & (widths_G > 1)]
+    assert float(price_G.std() / price_G.mean()) < 0.35, "up to rounding to whole channels"
+
+
+def test_by_cost_the_order_within_groups_is_the_score_s() -> None:
+    context, scores = context_for({"macs": 0.5}), random_scores()
+    proposal = ALLOCATORS["cost"](context, scores)
+    for name, scores_C in scores.items():
+        assert torch.equal(proposal.scores[name].argsort(), scores_C.argsort())
+
+
 # One threshold
 
 
