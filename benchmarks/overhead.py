@@ -8,7 +8,8 @@ Two measurements, nothing is trained:
   (random search, a trainable that reports one number, ``reuse_actors``, as many at once), in turns. Seconds are from
   the first trial's end to the last one's, so that starting Ray and its workers counts for nobody.
 * Driver: CPU time of this process per trial, after 100, 1,000 and 10,000 trials of a search whose trials end at once,
-  without Ray. What samplers and Optuna's storage (a journal on disk) take of it is measured apart; the rest is ours.
+  without Ray; trials before the last 100 are drawn at random. What samplers and Optuna's storage (a journal on disk)
+  take of it is measured apart; the rest is ours.
 
 Writes overhead.json and overhead.md.
 """
@@ -83,7 +84,8 @@ def render(figures: Mapping[str, Any], command: str) -> str:
         "",
         f"Time per trial, ours over Ray Tune's: **{rates['ray'] / rates['prunefront']:.2f}** (target: at most 1.2).",
         "",
-        "Milliseconds of the driver's CPU time per trial, of the last 100 before the study had so many (no Ray):",
+        "Milliseconds of the driver's CPU time per trial, of the last 100 before the study had so many (no Ray);",
+        "trials before those are drawn at random:",
         "",
         "| sampler | trials | sampler | Optuna's storage | our own (target: at most 5, and flat) |",
         "|---|---|---|---|---|",

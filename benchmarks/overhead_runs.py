@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage
 from ray import tune
 from rich.console import Console
@@ -22,7 +23,7 @@ from search.driver import run_search
 from search.execution.ray_session import local_ray, worker_environment
 from search.outcomes import ItemOutcome, OutcomeStatus
 from search.proposer import Proposer
-from search.sampling.per_trial_sampler import PerTrialSampler
+from search.sampling.per_trial_sampler import MakeSampler, PerTrialSampler
 from search.spec import SearchSpec
 from search.studies.folder import StudyFolder
 from search.studies.records import read_study
@@ -124,6 +125,25 @@ class Stopwatch:
         self._since = now
 
 
+class _Chosen:
+    """Lets the sampler propose while it is measured, and draws at random before, so that long histories take minutes."""
+
+    def __init__(self) -> None:
+        self.is_measured = False
+
+    def install(self) -> None:
+        """Have all samplers that are made from now on ask this switch."""
+        begin = PerTrialSampler.__init__
+
+        def begin_switched(sampler: PerTrialSampler, space: Any, make: MakeSampler, **others: Any) -> None:
+            def make_chosen(number: int, attempt: int | None) -> BaseSampler:
+                return make(number, attempt if self.is_measured else None)
+
+            begin(sampler, space, make_chosen, **others)
+
+        setattr(PerTrialSampler, "__init__", begin_switched)  # noqa: B010 - mypy refuses the assignment
+
+
 def driver_time(root: Path, sampler: str, lengths: Sequence[int]) -> dict[str, Any]:
     """Run a search whose trials end at once in this process, and measure it at some lengths."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -136,6 +156,8 @@ def driver_time(root: Path, sampler: str, lengths: Sequence[int]) -> dict[str, A
     for name in BaseStorage.__dict__:
         if not name.startswith("_"):
             setattr(JournalStorage, name, watch.timed(getattr(JournalStorage, name), "storage"))
+    chosen = _Chosen()
+    chosen.install()
     study = open_search_study(folder, spec)
     backend = NoOpBackend()
     proposer = Proposer(
@@ -148,12 +170,15 @@ def driver_time(root: Path, sampler: str, lengths: Sequence[int]) -> dict[str, A
     )
     proposer.begin([], [])
     rows: list[dict[str, Any]] = []
+    begun_at = {max(0, length - _LAST): length for length in lengths}
     before = time.process_time(), dict(watch.seconds)
     for number in range(1, max(lengths) + 1):
-        _run_one(proposer, backend)
-        if number + min(_LAST, number) in lengths or number in [one - _LAST for one in lengths]:
+        if number - 1 in begun_at:
+            chosen.is_measured = True
             before = time.process_time(), dict(watch.seconds)
+        _run_one(proposer, backend)
         if number in lengths:
+            chosen.is_measured = False
             span = min(_LAST, number)
             parts = {name: 1e3 * (watch.seconds[name] - before[1][name]) / span for name in watch.seconds}
             whole = 1e3 * (time.process_time() - before[0]) / span
