@@ -126,7 +126,7 @@ class Stopwatch:
 
 
 class _Chosen:
-    """Lets the sampler propose while it is measured, and draws at random before, so that long histories take minutes."""
+    """Lets the sampler propose while it is measured, and draws at random before: long histories then take minutes."""
 
     def __init__(self) -> None:
         self.is_measured = False
