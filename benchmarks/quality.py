@@ -110,7 +110,10 @@ def fill(args: argparse.Namespace, preset: Preset) -> list[Cell]:
         render=page,
         in_turn=lambda places: _by_worth(places, missing),
     )
-    return fill_cells(args, table)
+    cells = fill_cells(args, table)
+    if missing:  # it may have come up after the last cell that was filled
+        (args.out / f"{name}.md").write_text(page(args, cells), encoding="utf-8")
+    return cells
 
 
 def _config(preset: Preset, data: str, place: Place) -> PruningConfig:

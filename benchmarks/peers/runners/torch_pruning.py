@@ -17,6 +17,7 @@ from torch import nn
 
 from pruning_core.channels import count_cost
 from pruning_core.data import Batch, DataSplits, iterate_batches
+from pruning_core.strided_convolutions import guarded_strided_convolutions
 from pruning_core.training.classifier import make_optimiser
 from pruning_core.training_settings import TrainingConfig
 
@@ -85,14 +86,15 @@ def _train_sparse(
     optimiser = make_optimiser(network, settings)
     generator = torch.Generator().manual_seed(seed)
     network.train()
-    for _ in range(epochs):
-        pruner.update_regularizer()
-        for batch in _batches(data, generator, device):
-            loss = F.cross_entropy(network(batch.images_NCHW), batch.labels_N)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            pruner.regularize(network)
-            optimiser.step()
+    with guarded_strided_convolutions(network):
+        for _ in range(epochs):
+            pruner.update_regularizer()
+            for batch in _batches(data, generator, device):
+                loss = F.cross_entropy(network(batch.images_NCHW), batch.labels_N)
+                optimiser.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                pruner.regularize(network)
+                optimiser.step()
     network.zero_grad()
 
 
@@ -100,8 +102,9 @@ def _accumulate_gradients(network: nn.Module, data: DataSplits, *, seed: int, de
     network.eval()
     network.zero_grad()
     batches = _batches(data, torch.Generator().manual_seed(seed), device)
-    for batch in islice(batches, _NUM_TAYLOR_BATCHES):
-        F.cross_entropy(network(batch.images_NCHW), batch.labels_N).backward()  # type: ignore[no-untyped-call]
+    with guarded_strided_convolutions(network):
+        for batch in islice(batches, _NUM_TAYLOR_BATCHES):
+            F.cross_entropy(network(batch.images_NCHW), batch.labels_N).backward()  # type: ignore[no-untyped-call]
 
 
 def _batches(data: DataSplits, generator: torch.Generator, device: str) -> Iterator[Batch]:
