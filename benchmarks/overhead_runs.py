@@ -135,11 +135,11 @@ class _Chosen:
         """Have all samplers that are made from now on ask this switch."""
         begin = PerTrialSampler.__init__
 
-        def begin_switched(sampler: PerTrialSampler, space: Any, make: MakeSampler, **others: Any) -> None:
+        def begin_switched(sampler: PerTrialSampler, space: Any, make: MakeSampler, *others: Any) -> None:
             def make_chosen(number: int, attempt: int | None) -> BaseSampler:
                 return make(number, attempt if self.is_measured else None)
 
-            begin(sampler, space, make_chosen, **others)
+            begin(sampler, space, make_chosen, *others)
 
         setattr(PerTrialSampler, "__init__", begin_switched)  # noqa: B010 - mypy refuses the assignment
 
