@@ -23,6 +23,8 @@ from search.tracking.writer import DetachedProjection, StudyAddress
 __all__ = ["Answer", "News", "Opening", "ProjectionProcess"]
 
 _PROGRAM = "search.tracking.program"
+_LAST_WORDS_S = 1.0
+"""So long a process that broke may take to say why."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +93,7 @@ class ProjectionProcess:
         try:
             answer = self._program.ask(news)
         except (OSError, EOFError, pickle.UnpicklingError):
-            words = self._program.end()
+            words = self._program.end(_LAST_WORDS_S)
             self._program = None
             raise StorageError(
                 f"the process that writes MLflow must live as long as the search, but ended ({words}); "
@@ -144,8 +146,10 @@ class _Program:
     def kill(self) -> None:
         self._process.kill()
 
-    def end(self) -> str:
-        """Return how it ended and its last words, once it has."""
+    def end(self, patience_s: float = 0.0) -> str:
+        """End it, unless it ends by itself soon, and return how it ended and its last words."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience_s)
         self._process.kill()
         code = self._process.wait()
         self._said.seek(0)

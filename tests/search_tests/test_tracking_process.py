@@ -125,6 +125,15 @@ def test_what_ails_mlflow_is_told(address: StudyAddress, tmp_path: Path) -> None
         assert projection.num_written == 0
 
 
+def test_a_process_that_breaks_says_why(address: StudyAddress, tmp_path: Path) -> None:
+    elsewhere = replace(address, runs_path=tmp_path / "no such folder" / "runs.json")
+    with (
+        opened(elsewhere) as projection,
+        pytest.raises(StorageError, match=r"exit status 1: FileNotFoundError"),
+    ):
+        projection.sync(first(2))
+
+
 def test_a_server_that_never_answers_can_be_interrupted(address: StudyAddress) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         elsewhere = replace(address, uri=f"http://127.0.0.1:{silent.getsockname()[1]}", files_uri=None)
