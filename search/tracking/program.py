@@ -35,19 +35,28 @@ def main() -> None:
     os.nice(_NICENESS)
     messages: queue.SimpleQueue[object] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, messages), daemon=True).start()
-    opening = messages.get()
-    assert isinstance(opening, Opening)
-    with _alone(opening.address):
-        _write(messages, opening, answers)
+    with _ending_at_once():
+        opening = messages.get()
+        assert isinstance(opening, Opening)
+        with _alone(opening.address):
+            _write(messages, opening, answers)
 
 
 def _listen(source: BinaryIO, messages: queue.SimpleQueue[object]) -> None:
+    with _ending_at_once():
+        try:
+            while True:
+                messages.put(pickle.load(source))  # noqa: S301 - from the driver that started this process
+        except (EOFError, pickle.UnpicklingError):  # the driver is gone, perhaps in the middle of a message
+            os._exit(0)
+
+
+@contextmanager
+def _ending_at_once() -> Iterator[None]:
+    """End the process when either of its threads breaks: the other one waits for it, and the driver for both."""
     try:
-        while True:
-            messages.put(pickle.load(source))  # noqa: S301 - from the driver that started this process
-    except (EOFError, pickle.UnpicklingError):  # the driver is gone, perhaps in the middle of a message
-        os._exit(0)
-    except Exception:  # noqa: BLE001 - nobody else would hear of it, and the driver would wait
+        yield
+    except Exception:  # noqa: BLE001 - the traceback is for whoever started it
         traceback.print_exc()
         os._exit(1)
 
