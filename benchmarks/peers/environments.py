@@ -20,7 +20,7 @@ class PeerError(PrunefrontError):
 
 
 def make_environment(peer: Peer, folder: Path) -> Path:
-    """Return the interpreter of a peer's environment, which is made the first time it is asked for.
+    """Return the interpreter of a peer's environment, which is made the first time it is asked for; or our own.
 
     Args:
         peer: Whose.
@@ -29,6 +29,8 @@ def make_environment(peer: Peer, folder: Path) -> Path:
     Raises:
         PeerError: Its packages cannot be installed.
     """
+    if peer.environment is None:
+        return Path(sys.executable)
     place = folder / peer.environment
     python = place / "bin" / "python"
     ready = place / f"{peer.requirements[0]}.installed"

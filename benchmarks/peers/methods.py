@@ -12,12 +12,12 @@ _NEPS = ("neural-pipeline-search==0.17.0",)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Peer:
-    """``environment``: its folder's name. ``requirements``: what is installed there. ``runner``: module and arguments.
+    """``environment``: its folder's name; None: it is among our own packages. ``requirements``: what it needs.
 
-    ``licence``: under which it may be used; nothing of it is copied.
+    ``runner``: module and arguments. ``licence``: under which it may be used; nothing of it is copied.
     """
 
-    environment: str
+    environment: str | None
     requirements: tuple[str, ...]
     runner: tuple[str, ...]
     licence: str = "Apache-2.0"

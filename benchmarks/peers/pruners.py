@@ -21,7 +21,10 @@ _RUN = _ours("torch", "torchvision", "torch-pruning", "pydantic", "safetensors",
 
 PRUNERS: dict[str, Peer] = {
     "Torch-Pruning": Peer(
-        environment="torch-pruning", requirements=_RUN, runner=(_RUNNER, "torch_pruning"), licence="MIT"
+        environment=None,
+        requirements=_ours("torch-pruning"),
+        runner=(_RUNNER, "torch_pruning"),
+        licence="MIT",
     ),
     "ModelOpt": Peer(
         environment="modelopt",
@@ -29,4 +32,3 @@ PRUNERS: dict[str, Peer] = {
         runner=(_RUNNER, "fastnas"),
     ),
 }
-"""Torch-Pruning is among our own packages, in this version; it runs in a process of its own all the same."""

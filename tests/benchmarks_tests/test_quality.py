@@ -66,13 +66,6 @@ def fill(root: Path, *rows: str) -> list[Any]:
     return quality.fill(args, TINY)
 
 
-@pytest.fixture
-def no_environments(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch-Pruning is installed with ours, in the version that its environment would have."""
-    monkeypatch.setattr(quality_runs, "make_environment", lambda *_: Path(sys.executable))
-
-
-@pytest.mark.usefixtures("no_environments")
 def test_every_tool_meets_the_budget_and_is_found_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = ["ours: default", REFERENCE, *TORCH_PRUNING]
     cells = fill(root, *rows)
@@ -101,8 +94,8 @@ def test_a_tool_that_cannot_run_is_named_with_the_reason(root: Path, monkeypatch
     assert "- ModelOpt: FastNAS: not run: nvidia-modelopt must be installable, but there is no wheel" in page
 
 
-@pytest.mark.usefixtures("no_environments")
-def test_a_tool_that_breaks_says_how(root: Path) -> None:
+def test_a_tool_that_breaks_says_how(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality_runs, "make_environment", lambda *_: Path(sys.executable))
     fill(root, "ModelOpt: FastNAS", "random")
     page = (root / "out/quality-tiny.md").read_text()
     assert "not run: ModelOpt must prune the network, but ended with: " in page

@@ -12,7 +12,7 @@ import pytest
 from tests.synthetic import make_images
 
 ROOT = Path(__file__).parents[2]
-ALONE = ("ablation", "criteria", "data", "fidelity", "speed", "steering", "throughput")
+ALONE = ("ablation", "criteria", "data", "fidelity", "quality", "speed", "steering", "throughput")
 """Benchmarks that need what pruning_core needs; fidelity needs captum as well, when it runs."""
 REFUSED = (
     "captum", "jinja2", "mlflow", "moocore", "onnx", "onnxruntime", "onnxscript", "optuna", "pandas", "plotly", "ray",
