@@ -28,7 +28,11 @@ PRUNERS: dict[str, Peer] = {
     ),
     "ModelOpt": Peer(
         environment="modelopt",
-        requirements=("nvidia-modelopt==0.47.0", *_RUN),
+        requirements=(
+            "nvidia-modelopt==0.47.0",
+            "requests",
+            *_RUN,
+        ),  # it imports the latter without saying so
         runner=(_RUNNER, "fastnas"),
     ),
 }
