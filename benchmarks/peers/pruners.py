@@ -19,6 +19,9 @@ def _ours(*names: str) -> tuple[str, ...]:
 _RUN = _ours("torch", "torchvision", "torch-pruning", "pydantic", "safetensors", "numpy", "pillow", "pyyaml")
 """What a run of ours needs: data, dense network, fine-tuning and counting are the same code for all."""
 
+_UNDECLARED = ("requests", "huggingface_hub", "torchprofile==0.0.4")
+"""What ModelOpt imports without requiring it; later versions of the last lack what it asks for."""
+
 PRUNERS: dict[str, Peer] = {
     "Torch-Pruning": Peer(
         environment=None,
@@ -28,11 +31,7 @@ PRUNERS: dict[str, Peer] = {
     ),
     "ModelOpt": Peer(
         environment="modelopt",
-        requirements=(
-            "nvidia-modelopt==0.47.0",
-            "requests",
-            *_RUN,
-        ),  # it imports the latter without saying so
+        requirements=("nvidia-modelopt==0.47.0", *_UNDECLARED, *_RUN),
         runner=(_RUNNER, "fastnas"),
     ),
 }
