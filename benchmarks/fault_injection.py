@@ -53,6 +53,10 @@ _EXPECTED = {0, 2, 130, -9}  # ended, told that the disk is full, interrupted, k
 _ALONE = ("disk full", "MLflow server killed", "PostgreSQL restarted")
 """Faults of something that a search has for itself."""
 
+_SURVIVED = ("worker killed", "MLflow writer killed", "MLflow server killed")
+"""Faults that a driver gets over: the next one comes while it goes on."""
+_PATIENCE_S = 40.0
+
 Server: TypeAlias = MlflowServer | PostgresqlServer
 
 
@@ -72,16 +76,18 @@ def disturb(
     """Run a search to its end through faults, one after another; return what happened at each."""
     rng = random.Random(seed)  # noqa: S311 - no secret
     launch, resume = search_commands(root, server)
-    happened = []
+    folder = StudyFolder(root, STUDY)
+    driver: Driver | None = None
+    happened: list[dict[str, Any]] = []
     for kind in kinds:
-        folder = StudyFolder(root, STUDY)
-        driver = Driver(resume if folder.exists else launch, root, log, server)
+        if driver is None or driver.process.poll() is not None:
+            driver = Driver(resume if folder.exists else launch, root, log, server)
         moment = _wait_for_a_moment(driver, folder, rng)
         in_time = driver.process.poll() is None
         if in_time:
             FAULTS[kind](driver, rng)
-        status = driver.wait()
-        if status not in _EXPECTED:
+        status = driver.wait(0.0 if kind in _SURVIVED and in_time else _PATIENCE_S)
+        if status is not None and status not in _EXPECTED:
             print(
                 f"seed {seed}, {kind}: exit status {status}\n{log.read_text()[-3000:]}",
                 file=sys.stderr,
@@ -90,7 +96,9 @@ def disturb(
         happened.append(
             {"fault": kind, "seed": seed, "in_time": in_time, "ended_trials": moment, "exit_status": status}
         )
-    driver = Driver(resume if StudyFolder(root, STUDY).exists else launch, root, log, server)
+    if driver is not None:
+        driver.wait()
+    driver = Driver(resume if folder.exists else launch, root, log, server)
     if driver.wait() != 0:
         raise SystemExit(f"the last `resume` of seed {seed} failed; see {log}")
     return happened

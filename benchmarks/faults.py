@@ -93,10 +93,13 @@ class Driver:
                 start_new_session=True,
             )
 
-    def wait(self) -> int:
-        """Wait for its end, and for that of everything it started; return its exit status."""
+    def wait(self, patience_s: float | None = None) -> int | None:
+        """Wait for its end, and for that of everything it started; return its exit status, or None if it goes on."""
         family = descendants(self.process.pid)
-        status = self.process.wait()
+        try:
+            status = self.process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            return None
         _wait_for_the_end_of(family)
         return status
 
