@@ -42,7 +42,7 @@ def measure_ours(
     ]
     timing = MeasuringSettings(device=device, num_threads=threads)
     latency_ms, dense_latency_ms = measure_networks(networks, data.input_shape, timing)
-    seconds = dict(result.stage_seconds)
+    seconds = result.stage_seconds
     return {
         "num_validation": result.num_images,
         "num_correct_after_removal": result.num_correct_after_removal,
@@ -57,9 +57,7 @@ def measure_ours(
         "latency_ms": latency_ms,
         "dense_latency_ms": dense_latency_ms,
         "seconds": {
-            "pruning": sum(
-                seconds.get(stage, 0.0) for stage in seconds if stage not in {"dense", "fine_tune"}
-            ),
+            "pruning": sum(time for stage, time in seconds.items() if stage not in {"dense", "fine_tune"}),
             "fine_tuning": seconds["fine_tune"],
         },
         "peak_memory_mb": max(
