@@ -3,7 +3,7 @@
     python -m benchmarks.fault_injection --kills 40 --out docs/results
 
 Real searches: the digits of ``examples/digits.yaml`` with short trainings, two trials at once, ``reproducible: true``.
-One runs undisturbed. The others are disturbed at seeded times, resumed, disturbed again, and at last left to end. Then
+A stage or trial may be killed four times before it counts as failed. One runs undisturbed. The others are disturbed at seeded times, resumed, disturbed again, and at last left to end. Then
 their trials are held against those of the first, ``prunefront doctor`` holds log, artifacts and MLflow against each
 other, and nothing that the timeline says was finished may have run again. A full disk needs root, for a small file
 system of its own, and a restart of PostgreSQL needs its server.
@@ -43,7 +43,7 @@ STUDY = "disturbed"
 SHORT = (
     *("run.dense_training.epochs=4", "run.saliency.predictor.epochs=1", "run.saliency.selector.epochs=1"),
     *("run.gates.steps=12", "run.fine_tuning.epochs=2", "limits.trials=16", "resources.slots=2"),
-    *(f"study={STUDY}", "reproducible=true"),
+    *(f"study={STUDY}", "reproducible=true", "limits.max_failures=4"),
 )
 _DISK = "48M"
 _FAULTS_PER_SEARCH = 4
