@@ -3,10 +3,11 @@
     python -m benchmarks.fault_injection --kills 40 --out docs/results
 
 Real searches: the digits of ``examples/digits.yaml`` with short trainings, two trials at once, ``reproducible: true``.
-A stage or trial may be killed four times before it counts as failed. One runs undisturbed. The others are disturbed at
-seeded times, resumed, disturbed again, and at last left to end. Then their trials are held against those of the first, ``prunefront doctor`` holds log, artifacts and MLflow against each
-other, and nothing that the timeline says was finished may have run again. A full disk needs root, for a small file
-system of its own, and a restart of PostgreSQL needs its server.
+A stage or trial may be killed four times before it counts as failed. One search runs undisturbed. The others are
+disturbed at seeded times, resumed, disturbed again, and at last left to end. Then their trials are held against those
+of the first, ``prunefront doctor`` holds log, artifacts and MLflow against each other, and nothing that the timeline
+says was finished may have run again. A full disk needs root, for a small file system of its own, and a restart of
+PostgreSQL needs its server.
 
 Writes fault-injection.json and fault-injection.md after each search; the same line goes on where it was stopped, if an
 undisturbed search still comes to the same on this machine.
