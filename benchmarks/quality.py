@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def fill(args: argparse.Namespace, preset: Preset) -> list[Cell]:
     """Fill the cells that the command line asks for; ``preset``: of the table."""
     torch.set_num_threads(args.threads)
-    path = str(args.data / preset.file)
+    path = str((args.data / preset.file).absolute())  # peers' tools run in another folder
     name = f"quality-{args.preset}"
     missing: dict[str, str] = {}
     data = load_data(_config(preset, path, Place("random", 0.5, 0)).dataset)
@@ -85,7 +85,7 @@ def fill(args: argparse.Namespace, preset: Preset) -> list[Cell]:
                         config,
                         data,
                         args.store,
-                        environments=args.environments,
+                        environments=args.environments.absolute(),
                         device=args.device,
                         threads=args.threads,
                     )
