@@ -13,19 +13,19 @@ import json
 import resource
 import sys
 import time
-from typing import Any, Protocol, TypedDict
+from typing import Any, TypedDict
 
 import torch
-from torch import nn
 
+from benchmarks.peers.runners.assignment import Assignment, Pruner
 from pruning_core.channels import count_cost
 from pruning_core.config import load_config
-from pruning_core.data import DataSplits, load_data
+from pruning_core.data import load_data
 from pruning_core.latency.measuring import MeasuringSettings, measure_networks
 from pruning_core.stages import ArtifactStore, load_dense_network
 from pruning_core.training import Teacher, evaluate, reestimate_batch_norm, train_classifier
 
-__all__ = ["Pruner", "Task", "main", "prune_and_tune"]
+__all__ = ["Task", "main", "prune_and_tune"]
 
 _TOOLS = ("torch_pruning", "fastnas")
 
@@ -44,23 +44,6 @@ class Task(TypedDict):
     threads: int
 
 
-class Pruner(Protocol):
-    """A tool's ``prune`` function."""
-
-    def __call__(
-        self,
-        network: nn.Module,
-        data: DataSplits,
-        *,
-        max_macs: int,
-        training_epochs: int,
-        seed: int,
-        device: str,
-        options: dict[str, Any],
-    ) -> nn.Module:
-        """Return a network with at most ``max_macs``; the one that is given may be changed."""
-
-
 def prune_and_tune(task: Task, prune: Pruner) -> dict[str, Any]:
     """Prune and fine-tune, and return the figures of the network."""
     torch.set_num_threads(task["threads"])
@@ -70,15 +53,16 @@ def prune_and_tune(task: Task, prune: Pruner) -> dict[str, Any]:
     dense = load_dense_network(config, data=data, store=ArtifactStore(task["store"]), device=device)
     full = count_cost(dense, data.input_shape)
     begun_at = time.perf_counter()
-    slim = prune(
-        copy.deepcopy(dense),
-        data,
+    assignment = Assignment(
+        network=copy.deepcopy(dense),
+        data=data,
         max_macs=int(full.macs * float(task["config"]["budgets"]["macs"])),
         training_epochs=task["training_epochs"],
         seed=config.seed,
         device=device,
         options=task["options"],
-    ).to(device)
+    )
+    slim = prune(assignment).to(device)
     pruning_seconds = time.perf_counter() - begun_at
     reestimate_batch_norm(slim, data, device=device, seed=config.seed)
     after_removal = evaluate(slim, data.validation, data.normalisation, device=device)

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 import torch_pruning as tp
 from torch import nn
 
+from benchmarks.peers.runners.assignment import Assignment
 from pruning_core.channels import count_cost
-from pruning_core.data import Batch, DataSplits, iterate_batches
+from pruning_core.data import Batch, iterate_batches
 from pruning_core.strided_convolutions import guarded_strided_convolutions
 from pruning_core.training.classifier import make_optimiser
 from pruning_core.training_settings import TrainingConfig
@@ -30,47 +31,43 @@ _SPARSE_LEARNING_RATE = 0.01
 """Of its sparsity learning, as its scripts for CIFAR set it."""
 
 
-def prune(
-    network: nn.Module,
-    data: DataSplits,
-    *,
-    max_macs: int,
-    training_epochs: int,
-    seed: int,
-    device: str,
-    options: dict[str, Any],
-) -> nn.Module:
-    """Remove channels until the network is within ``max_macs``.
+def prune(given: Assignment) -> nn.Module:
+    """Remove channels until the network is within the budget.
 
     ``options``: ``importance`` (``group_norm``, ``bn_scale`` or ``taylor``), ``is_global`` (rank channels of all
     layers together), ``is_regularised`` (``training_epochs`` of its own regularised training before).
+
+    Raises:
+        RuntimeError: The smallest step left is not small enough.
     """
-    pruner = _pruner(network, data, options, device)
-    if options.get("is_regularised", False):
-        _train_sparse(network, pruner, data, epochs=training_epochs, seed=seed, device=device)
+    network, pruner = given.network, _pruner(given)
+    if given.options.get("is_regularised", False):
+        _train_sparse(given, pruner)
     for _ in range(_NUM_STEPS):
-        if count_cost(network, data.input_shape).macs <= max_macs:
+        if count_cost(network, given.data.input_shape).macs <= given.max_macs:
             return network
-        if options["importance"] == "taylor":
-            _accumulate_gradients(network, data, seed=seed, device=device)
+        if given.options["importance"] == "taylor":
+            _accumulate_gradients(given)
         network.eval()
         pruner.step()
-    raise RuntimeError(f"Torch-Pruning must reach {max_macs} MACs within {_NUM_STEPS} steps, but did not")
+    raise RuntimeError(
+        f"Torch-Pruning must reach {given.max_macs} MACs within {_NUM_STEPS} steps, but did not"
+    )
 
 
-def _pruner(network: nn.Module, data: DataSplits, options: dict[str, Any], device: str) -> Any:
+def _pruner(given: Assignment) -> Any:
     kinds = {
         "group_norm": (tp.pruner.GroupNormPruner, tp.importance.GroupMagnitudeImportance(p=2)),
         "bn_scale": (tp.pruner.BNScalePruner, tp.importance.BNScaleImportance()),
         "taylor": (tp.pruner.BasePruner, tp.importance.GroupTaylorImportance()),
     }
-    make, importance = kinds[options["importance"]]
-    classifiers = [one for one in network.modules() if isinstance(one, nn.Linear)]
+    make, importance = kinds[given.options["importance"]]
+    classifiers = [one for one in given.network.modules() if isinstance(one, nn.Linear)]
     return make(
-        network,
-        torch.zeros(1, *data.input_shape, device=device),
+        given.network,
+        torch.zeros(1, *given.data.input_shape, device=given.device),
         importance=importance,
-        global_pruning=options["is_global"],
+        global_pruning=given.options["is_global"],
         pruning_ratio=1.0,
         iterative_steps=_NUM_STEPS,
         ignored_layers=classifiers[-1:],
@@ -78,18 +75,19 @@ def _pruner(network: nn.Module, data: DataSplits, options: dict[str, Any], devic
     )
 
 
-def _train_sparse(
-    network: nn.Module, pruner: Any, data: DataSplits, *, epochs: int, seed: int, device: str
-) -> None:
+def _train_sparse(given: Assignment, pruner: Any) -> None:
     """Train with the pruner's own penalty on the gradients."""
-    settings = TrainingConfig(epochs=epochs, batch_size=_BATCH, learning_rate=_SPARSE_LEARNING_RATE)
+    network = given.network
+    settings = TrainingConfig(
+        epochs=given.training_epochs, batch_size=_BATCH, learning_rate=_SPARSE_LEARNING_RATE
+    )
     optimiser = make_optimiser(network, settings)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(given.seed)
     network.train()
     with guarded_strided_convolutions(network):
-        for _ in range(epochs):
+        for _ in range(given.training_epochs):
             pruner.update_regularizer()
-            for batch in _batches(data, generator, device):
+            for batch in _batches(given, generator):
                 loss = F.cross_entropy(network(batch.images_NCHW), batch.labels_N)
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -98,22 +96,23 @@ def _train_sparse(
     network.zero_grad()
 
 
-def _accumulate_gradients(network: nn.Module, data: DataSplits, *, seed: int, device: str) -> None:
+def _accumulate_gradients(given: Assignment) -> None:
+    network = given.network
     network.eval()
     network.zero_grad()
-    batches = _batches(data, torch.Generator().manual_seed(seed), device)
+    batches = _batches(given, torch.Generator().manual_seed(given.seed))
     with guarded_strided_convolutions(network):
         for batch in islice(batches, _NUM_TAYLOR_BATCHES):
             F.cross_entropy(network(batch.images_NCHW), batch.labels_N).backward()  # type: ignore[no-untyped-call]
 
 
-def _batches(data: DataSplits, generator: torch.Generator, device: str) -> Iterator[Batch]:
+def _batches(given: Assignment, generator: torch.Generator) -> Iterator[Batch]:
     return iterate_batches(
-        data.train,
-        data.normalisation,
-        batch_size=min(_BATCH, len(data.train)),
-        device=device,
+        given.data.train,
+        given.data.normalisation,
+        batch_size=min(_BATCH, len(given.data.train)),
+        device=given.device,
         generator=generator,
-        augmentation=data.augmentation,
+        augmentation=given.data.augmentation,
         drop_last=True,
     )
