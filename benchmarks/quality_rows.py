@@ -9,9 +9,9 @@ from typing import Any
 from benchmarks.ablation import nested
 from pruning_core.config import PruningConfig, load_config
 
-__all__ = ["FIRST", "PRESETS", "REFERENCE", "ROWS", "Preset", "Row", "config_of"]
+__all__ = ["BATCH", "FIRST", "PRESETS", "REFERENCE", "ROWS", "Preset", "Row", "config_of"]
 
-_BATCH = 128
+BATCH = 128
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,7 +159,7 @@ def config_of(preset: Preset, row: Row, data: str, *, macs: float, seed: int) ->
                 "seed": seed,
                 "budgets.macs": macs,
                 "channels.round_to": 1,
-                "gates.steps": preset.num_train // _BATCH,
+                "gates.steps": preset.num_train // BATCH,
                 "fine_tuning.epochs": preset.epochs - row.training_epochs,
                 **preset.changes,
                 **({"method": "l1"} if row.peer is not None else row.changes),

@@ -35,24 +35,32 @@ def prune(given: Assignment) -> nn.Module:
     """Remove channels until the network is within the budget.
 
     ``options``: ``importance`` (``group_norm``, ``bn_scale`` or ``taylor``), ``is_global`` (rank channels of all
-    layers together), ``is_regularised`` (``training_epochs`` of its own regularised training before).
+    layers together), ``is_regularised`` (``training_epochs`` of its own regularised training before), ``ratios``
+    (names of modules, to the share of their channels that goes: one step, whatever the budget).
 
     Raises:
         RuntimeError: The smallest step left is not small enough.
     """
     network, pruner = given.network, _pruner(given)
+    if "ratios" in given.options:
+        _step(given, pruner)
+        return network
     if given.options.get("is_regularised", False):
         _train_sparse(given, pruner)
     for _ in range(_NUM_STEPS):
         if count_cost(network, given.data.input_shape).macs <= given.max_macs:
             return network
-        if given.options["importance"] == "taylor":
-            _accumulate_gradients(given)
-        network.eval()
-        pruner.step()
+        _step(given, pruner)
     raise RuntimeError(
         f"Torch-Pruning must reach {given.max_macs} MACs within {_NUM_STEPS} steps, but did not"
     )
+
+
+def _step(given: Assignment, pruner: Any) -> None:
+    if given.options["importance"] == "taylor":
+        _accumulate_gradients(given)
+    given.network.eval()
+    pruner.step()
 
 
 def _pruner(given: Assignment) -> Any:
@@ -63,13 +71,17 @@ def _pruner(given: Assignment) -> Any:
     }
     make, importance = kinds[given.options["importance"]]
     classifiers = [one for one in given.network.modules() if isinstance(one, nn.Linear)]
+    ratios = given.options.get("ratios")
     return make(
         given.network,
         torch.zeros(1, *given.data.input_shape, device=given.device),
         importance=importance,
         global_pruning=given.options["is_global"],
-        pruning_ratio=1.0,
-        iterative_steps=_NUM_STEPS,
+        pruning_ratio=1.0 if ratios is None else 0.0,
+        pruning_ratio_dict={
+            given.network.get_submodule(name): ratio for name, ratio in (ratios or {}).items()
+        },
+        iterative_steps=_NUM_STEPS if ratios is None else 1,
         ignored_layers=classifiers[-1:],
         round_to=1,
     )
