@@ -38,6 +38,7 @@ _OF_SAMPLERS = {
         "search/sampling/known_costs.py",
         "search/sampling/expected_front.py",
         "search/sampling/accuracy_model.py",
+        "search/sampling/gaussian_process.py",
         "search/sampling/front_gaps.py",
         "search/sampling/budget_axes.py",
     ),

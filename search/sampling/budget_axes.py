@@ -2,6 +2,10 @@
 
 A budget is the one kind of field whose effect is known beforehand: a network costs what its budget says, or a
 rounding step less.
+
+Shape suffixes used in this file:
+    C  values or places
+    L  levels
 """
 
 from __future__ import annotations
@@ -9,6 +13,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -19,6 +25,8 @@ from optuna.distributions import (
 from spaces import SearchSpace
 
 __all__ = ["BudgetAxis", "budget_axes"]
+
+Floats = NDArray[np.float64]
 
 _SECTION = "budgets."
 
@@ -45,20 +53,31 @@ class BudgetAxis:
 
     def place(self, value: float) -> float:
         """Return where a value lies; outside [0, 1] if it lies outside the range."""
+        return float(self.places(np.array([value]))[0])
+
+    def places(self, values_C: Floats) -> Floats:
+        """Return where values lie, as `place` does."""
         if self.log:
-            return math.log(value / self.low) / math.log(self.high / self.low)
-        return (value - self.low) / (self.high - self.low)
+            logarithms_C: Floats = np.log(values_C / self.low) / math.log(self.high / self.low)
+            return logarithms_C
+        return (values_C - self.low) / (self.high - self.low)
 
     def value(self, place: float) -> int | float:
         """Return the allowed value that lies nearest to a place in [0, 1]."""
+        value = float(self.values(np.array([place]))[0])
+        return round(value) if self.is_whole else value
+
+    def values(self, places_C: Floats) -> Floats:
+        """Return the allowed values that lie nearest to places in [0, 1]; whole ones as floats, too."""
         span = self.high - self.low
-        value = self.low * (self.high / self.low) ** place if self.log else self.low + span * place
+        values_C = self.low * (self.high / self.low) ** places_C if self.log else self.low + span * places_C
         if self.levels:
-            value = min(self.levels, key=lambda level: abs(level - value))
+            levels_L = np.array(self.levels)
+            values_C = levels_L[np.abs(levels_L - values_C[:, None]).argmin(axis=1)]
         elif self.step is not None:
-            value = self.low + self.step * round((value - self.low) / self.step)
-        value = min(max(value, self.low), self.high)
-        return round(value) if self.is_whole else float(value)
+            values_C = self.low + self.step * np.rint((values_C - self.low) / self.step)
+        values_C = np.clip(values_C, self.low, self.high)
+        return np.rint(values_C) if self.is_whole else values_C
 
 
 def budget_axes(space: SearchSpace) -> tuple[BudgetAxis, ...]:

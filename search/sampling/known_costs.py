@@ -96,12 +96,14 @@ class _Inputs:
                 rows_CF[:, columns] = np.eye(len(columns))[rows_CF[:, columns].argmax(axis=1)]
         return rows_CF
 
-    def budgets(self, rows_CF: Floats, axis: BudgetAxis) -> list[float]:
+    def budgets(self, rows_CF: Floats, axis: BudgetAxis) -> Floats:
         """Return the value of one budget in each row."""
         columns, one = self._columns[axis.name], self._space[axis.name]
         if isinstance(one, CategoricalDistribution):
-            return [float(str(one.choices[index])) for index in rows_CF[:, columns].argmax(axis=1)]
-        return [float(axis.value(place)) for place in rows_CF[:, columns[0]]]
+            choices = np.array([float(str(choice)) for choice in one.choices])
+            chosen_C: Floats = choices[rows_CF[:, columns].argmax(axis=1)]
+            return chosen_C
+        return axis.values(rows_CF[:, columns[0]])
 
 
 class _Known:
@@ -232,18 +234,16 @@ class _Known:
         chances_C: Floats = (1.0 + won_C) / (1.0 + won_C + lost_C)
         return chances_C
 
-    def _budgets(self, rows_CF: Floats) -> dict[str, list[float]]:
-        return {axis.resource: self.inputs.budgets(rows_CF, axis) for axis in self._axes}
-
     def _places(self, rows_CF: Floats) -> Floats:
-        budgets = self._budgets(rows_CF)
-        places = [[axis.place(value) for value in budgets[axis.resource]] for axis in self._axes]
-        return np.array(places, dtype=np.float64).reshape(len(self._axes), -1).T
+        return np.column_stack([axis.places(self.inputs.budgets(rows_CF, axis)) for axis in self._axes])
 
     def _limits(self, rows_CF: Floats) -> Floats:
-        budgets = self._budgets(rows_CF)
-        limits = [budgets.get(cost, [1.0] * len(rows_CF)) for cost in self._costs]
-        return np.array(limits, dtype=np.float64).reshape(len(self._costs), -1).T
+        axes = {axis.resource: axis for axis in self._axes}
+        limits = [
+            self.inputs.budgets(rows_CF, axes[cost]) if cost in axes else np.ones(len(rows_CF))
+            for cost in self._costs
+        ]
+        return np.column_stack(limits)
 
 
 def _at_the_end(rows_CF: Floats) -> Floats:
