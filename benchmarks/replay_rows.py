@@ -39,6 +39,7 @@ _OF_SAMPLERS = {
         "search/sampling/expected_front.py",
         "search/sampling/accuracy_model.py",
         "search/sampling/gaussian_process.py",
+        "search/sampling/inputs.py",
         "search/sampling/front_gaps.py",
         "search/sampling/budget_axes.py",
     ),

@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna._transform import _SearchSpaceTransform
-from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from search.sampling.accuracy_model import AccuracyModel
@@ -24,6 +22,7 @@ from search.sampling.budget_axes import BudgetAxis
 from search.sampling.budget_sampler import BudgetSampler, has_budgets, is_violating
 from search.sampling.expected_front import box_points, expected_gains, within_reach
 from search.sampling.front_gaps import fit_locally, neighbourhood
+from search.sampling.inputs import Inputs
 from search.sampling.search_task import SearchTask
 from search.studies.snapshot import RUNG
 
@@ -63,49 +62,6 @@ class KnownCostsSampler(BudgetSampler):
         return {**inputs.values(best_F), **given}
 
 
-class _Inputs:
-    """Configurations as rows of numbers in [0, 1]; a field that does not exist in one lies in the middle."""
-
-    def __init__(self, task: SearchTask) -> None:
-        self._space = dict(task.space.distributions)
-        self._transform = _SearchSpaceTransform(self._space, transform_0_1=True)
-        self.num_inputs = len(self._transform.bounds)
-        self._columns = dict(zip(self._space, self._transform.column_to_encoded_columns, strict=True))
-        self._middle = self.values(np.full(self.num_inputs, 0.5))
-
-    def encode(self, configurations: Sequence[Mapping[str, Any]]) -> Floats:
-        """Write configurations as rows."""
-        rows = [
-            self._transform.transform({name: one.get(name, middle) for name, middle in self._middle.items()})
-            for one in configurations
-        ]
-        return np.array(rows, dtype=np.float64).reshape(-1, self.num_inputs)
-
-    def values(self, row_F: Floats) -> dict[str, Any]:
-        """Return the configuration that a row stands for."""
-        return self._transform.untransform(row_F)
-
-    def settle(self, rows_CF: Floats, given: Mapping[str, Any]) -> Floats:
-        """Return rows that stand for configurations: inside the ranges, with one choice of each, and what is given."""
-        rows_CF = np.clip(rows_CF, 0.0, 1.0)
-        given_F = self.encode([given])[0]
-        for name, columns in self._columns.items():
-            if name in given:
-                rows_CF[:, columns] = given_F[columns]
-            elif isinstance(self._space[name], CategoricalDistribution):
-                rows_CF[:, columns] = np.eye(len(columns))[rows_CF[:, columns].argmax(axis=1)]
-        return rows_CF
-
-    def budgets(self, rows_CF: Floats, axis: BudgetAxis) -> Floats:
-        """Return the value of one budget in each row."""
-        columns, one = self._columns[axis.name], self._space[axis.name]
-        if isinstance(one, CategoricalDistribution):
-            choices = np.array([float(str(choice)) for choice in one.choices])
-            chosen_C: Floats = choices[rows_CF[:, columns].argmax(axis=1)]
-            return chosen_C
-        return axis.values(rows_CF[:, columns[0]])
-
-
 class _Known:
     """What a study's trials tell; all but `complete` need one that is complete."""
 
@@ -125,9 +81,9 @@ class _Known:
         self._costs = [name for name in names if name != "accuracy"]
 
     @cached_property
-    def inputs(self) -> _Inputs:
+    def inputs(self) -> Inputs:
         """How configurations are written."""
-        return _Inputs(self._task)
+        return Inputs(self._task.space)
 
     @property
     def good_inputs(self) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +12,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
+from search.replay.recording import read_recording
+from search.sampling import gaussian_process
+from search.sampling.accuracy_model import AccuracyModel
 from search.sampling.gaussian_process import GaussianProcess, Kernel, fit_kernel, negative_log_likelihood
+from search.sampling.inputs import Inputs
 
 Floats = NDArray[np.float64]
 
+RECORDING = Path(__file__).parents[2] / "benchmarks/recordings/cifar10.jsonl"
 KERNEL = Kernel(scale=1.7, noise=0.05, lengths_F=np.array([0.4, 3.0, 0.8]))
 
 
@@ -54,7 +60,15 @@ def test_likelihood_and_gradient_are_scikit_learns() -> None:
     assert -gradient[order] == pytest.approx(slopes, rel=1e-7)
 
 
-def test_the_fitted_kernel_is_as_likely_as_scikit_learns() -> None:
+def without_prior(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gaussian_process, "_PRIOR_NOISE", (0.0, 1e6))
+    monkeypatch.setattr(gaussian_process, "_PRIOR_LENGTH", (0.0, 1e6))
+
+
+def test_without_a_prior_the_fitted_kernel_is_as_likely_as_scikit_learns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    without_prior(monkeypatch)
     inputs, values = observations(60)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the third length may end at its bound
@@ -84,3 +98,26 @@ def test_one_observation_and_points_seen_twice_are_enough() -> None:
     kernel = fit_kernel(np.array([[0.5, 0.5, 0.5]]), np.zeros(1))
     GaussianProcess(kernel, np.full((8, 3), 0.5), np.zeros(8)).predict(np.full((2, 3), 0.5))
     assert np.isfinite(logarithms(fit_kernel(np.full((8, 3), 0.5), np.arange(8.0)))).all()
+
+
+def held_out_error(inputs: Floats, accuracy: Floats, count: int) -> float:
+    """Return the root mean squared error on all recorded trials but ``count`` that the model has seen."""
+    squares = []
+    for seed in range(20):
+        order = np.random.default_rng(seed).permutation(len(accuracy))
+        seen, unseen = order[:count], order[count:]
+        means, _ = AccuracyModel(inputs[seen], accuracy[seen]).predict(inputs[unseen])
+        squares.append(((means - accuracy[unseen]) ** 2).mean())
+    return float(np.sqrt(np.mean(squares)))
+
+
+@pytest.mark.parametrize("count", [12, 20])
+def test_the_prior_lowers_errors_on_recorded_trials_by_a_tenth_and_more(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = read_recording(RECORDING)
+    inputs = Inputs(recording.spec.space).encode([run.values for run in recording.runs])
+    accuracy = np.array([run.scores[recording.epochs[-1]].accuracy for run in recording.runs])
+    error = held_out_error(inputs, accuracy, count)
+    without_prior(monkeypatch)
+    assert error < 0.9 * held_out_error(inputs, accuracy, count)
