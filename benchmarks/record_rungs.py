@@ -65,7 +65,7 @@ def join(before: Recording, now: Recording) -> Recording:
     known = [run.values for run in before.runs]
     added = [run for run in now.runs if run.values not in known]
     commands = dict.fromkeys([*before.command.splitlines(), now.command])
-    return replace(now, runs=(*before.runs, *added), command="\n".join(commands))
+    return replace(now, spec=before.spec, runs=(*before.runs, *added), command="\n".join(commands))
 
 
 def without_places(spec: SearchSpec) -> SearchSpec:

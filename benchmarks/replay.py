@@ -104,7 +104,7 @@ class _Comparison:
         about = [
             f"{len(recording.runs)} configurations of {recording.spec.study} were recorded by",
             "",
-            f"    {recording.command}",
+            *(f"    {line}" for line in recording.command.splitlines()),
             "",
             f"Every search has the virtual time of {args.trainings:g} whole trainings on {args.slots} slots:",
             "",

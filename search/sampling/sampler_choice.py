@@ -19,6 +19,7 @@ _MANY_TRIALS = 1000
 """From here on `auto` takes a genetic algorithm, which needs generations: fifty of them."""
 
 _MANY_OBJECTIVES = 4
+_ALONG_BUDGETS = ("along_front", "known_costs")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,9 +40,6 @@ class SamplerChoice:
     def from_plain(cls, values: Mapping[str, str]) -> Self:
         """Read what ``to_plain`` wrote."""
         return cls(**values)
-
-
-_ALONG_BUDGETS = ("along_front", "known_costs")
 
 
 def choose_sampler(name: str, task: SearchTask) -> SamplerChoice:
@@ -68,6 +66,10 @@ def _choose(task: SearchTask) -> SamplerChoice:
     if available is not None and available <= task.num_trials:
         return SamplerChoice(
             name="random", reason=f"auto, as {trials} reach all {available:,} configurations"
+        )
+    if task.num_trials < _MANY_TRIALS and budget_axes(task.space):
+        return SamplerChoice(
+            name="known_costs", reason=f"auto, as budgets vary and {trials} are too few for generations"
         )
     if task.num_trials < _MANY_TRIALS:
         return SamplerChoice(name="tpe", reason=f"auto, as {trials} are too few for generations")

@@ -108,7 +108,7 @@ def test_what_was_learned_is_no_trial_of_the_search(root: Path) -> None:
     assert {record.number for record in find_front(study).ranked} <= {0, 1, 2}
 
 
-@pytest.mark.parametrize("name", ["tpe", "along_front"])
+@pytest.mark.parametrize("name", ["tpe", "along_front", "known_costs"])
 def test_the_first_proposal_follows_what_was_learned(root: Path, name: str) -> None:
     first = {}
     for study, learn_from in (("with", ["old"]), ("without", [])):

@@ -40,7 +40,7 @@ def test_a_search_runs_each_shared_stage_and_each_trial_once(tmp_path: Path, slo
     assert set(times_run(folder.artifacts_path).values()) == {1}
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random", "qmc"])
+@pytest.mark.parametrize("sampler", ["tpe", "known_costs", "nsga2", "random", "qmc"])
 def test_a_grid_is_searched_to_its_last_configuration_without_repeats(tmp_path: Path, sampler: str) -> None:
     spec = make_spec(sampler={"name": sampler}, limits={"trials": 100})
     search = SyntheticSearch(spec, make_folder(tmp_path, spec))
@@ -200,7 +200,7 @@ def test_a_full_disk_ends_the_search_and_leaves_the_trial_to_be_resumed(tmp_path
 
 
 @pytest.mark.parametrize("num_steps", [1, 3, 6, 9, 12, 14])
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "known_costs"])
 def test_a_driver_that_dies_loses_and_repeats_nothing(tmp_path: Path, num_steps: int, sampler: str) -> None:
     spec = make_spec(sampler={"name": sampler})
     folder = make_folder(tmp_path, spec)

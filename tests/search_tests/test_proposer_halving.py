@@ -138,7 +138,7 @@ def test_a_search_of_few_trials_ends_with_a_network(tmp_path: Path, rule: str) -
     assert TrialStatus.COMPLETE in {record.status for record in search.records}
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "known_costs"])
 @pytest.mark.parametrize("rule", RULES)
 def test_a_resumed_search_takes_the_same_decisions(tmp_path: Path, rule: str, sampler: str) -> None:
     spec = halving_spec(rule, trials=12, sampler={"name": sampler})

@@ -126,7 +126,8 @@ def test_recorded_configurations_are_answered_as_they_were_recorded(
         assert backend.seconds(config, None) == run.seconds[9]
 
 
-def test_other_configurations_are_answered_alike_whenever_they_are_asked_for(recording: Recording) -> None:
+def test_other_configurations_are_answered_alike_whenever_they_are_asked_for() -> None:
+    recording = make_recording(40)  # several models are fitted
     values = {"budgets.macs": 0.555, "fine_tuning.learning_rate": 0.05, "saliency.num_basis": 2}
     first, again = (Surrogate(recording, seed=3).run(values) for _ in range(2))
     assert first == again

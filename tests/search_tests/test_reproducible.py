@@ -42,7 +42,7 @@ def search_to_the_end(
     return search
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "along_front"])
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "along_front", "known_costs"])
 def test_the_order_in_which_trials_end_changes_nothing(tmp_path: Path, sampler: str) -> None:
     spec = spec_with(sampler)
     first, second = (search_to_the_end(tmp_path / str(seed), spec, seed=seed) for seed in (1, 2))

@@ -11,6 +11,7 @@ from search.sampling.search_task import SearchTask
 from spaces import Range, build_space
 
 BUDGET: Mapping[str, object] = {"budgets.macs": {"low": 0.1, "high": 0.9}}
+RATE: Mapping[str, object] = {"gates.learning_rate": {"low": 0.01, "high": 0.1}}
 GRID: Mapping[str, object] = {"saliency.num_basis": {"choices": [1, 2, 4]}}
 CONDITIONAL: Mapping[str, object] = {
     **BUDGET,
@@ -35,8 +36,9 @@ def choose(
 @pytest.mark.parametrize(
     ("written", "num_trials", "num_costs", "expected"),
     [
-        (BUDGET, 40, 2, "tpe: auto, as 40 trials are too few for generations"),
-        (BUDGET, 40, 4, "tpe: auto, as 40 trials are too few for generations"),
+        (BUDGET, 40, 2, "known_costs: auto, as budgets vary and 40 trials are too few for generations"),
+        (BUDGET, 40, 4, "known_costs: auto, as budgets vary and 40 trials are too few for generations"),
+        (RATE, 40, 2, "tpe: auto, as 40 trials are too few for generations"),
         (BUDGET, 2000, 2, "nsga2: auto, for 2,000 trials and 3 objectives"),
         (BUDGET, 2000, 3, "nsga3: auto, for 2,000 trials and 4 objectives"),
         (GRID, 40, 2, "random: auto, as 40 trials reach all 3 configurations"),

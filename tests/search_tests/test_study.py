@@ -37,7 +37,7 @@ def propose_and_tell(study: SearchStudy, spec: SearchSpec, num_trials: int) -> l
     return proposed
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "nsga3", "random", "qmc"])
+@pytest.mark.parametrize("sampler", ["tpe", "known_costs", "nsga2", "nsga3", "random", "qmc"])
 def test_proposals_depend_on_history_and_number_only(tmp_path: Path, sampler: str) -> None:
     spec = make_spec(search=WIDE, sampler={"name": sampler, "seed": 3})
     num_trials = 24
@@ -188,7 +188,7 @@ def test_facts_about_a_study_are_noted_once(tmp_path: Path, place: dict[str, str
     assert again.attributes == {"id": "first", "created_at": 1.0, "machine": {}}
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "qmc"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "known_costs", "qmc"])
 def test_the_first_proposals_lie_near_the_priors_and_later_ones_anywhere(sampler: str) -> None:
     search = {
         "loss_weights.steering": {"low": 0.01, "high": 100, "log": True, "prior": 50},
