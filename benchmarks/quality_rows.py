@@ -9,9 +9,9 @@ from typing import Any
 from benchmarks.ablation import nested
 from pruning_core.config import PruningConfig, load_config
 
-__all__ = ["BATCH", "FIRST", "PRESETS", "REFERENCE", "ROWS", "Preset", "Row", "config_of"]
+__all__ = ["FIRST", "PRESETS", "REFERENCE", "ROWS", "Preset", "Row", "config_of", "shared_settings"]
 
-BATCH = 128
+_BATCH = 128
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,26 +140,33 @@ PRESETS: dict[str, Preset] = {
 }
 
 
+def shared_settings(preset: Preset, data: str, seed: int) -> dict[str, Any]:
+    """Return what all runs of a preset have in common: network, data, the dense network's training, seeds."""
+    return {
+        **{f"architecture.{name}": value for name, value in preset.architecture.items()},
+        "dataset": {
+            "name": "npz",
+            "root": data,
+            "train_images": preset.images,
+            "test_images": preset.test_images,
+            "validation_share": preset.validation_share,
+        },
+        "dense_training.epochs": preset.dense_epochs,
+        "dense_seed": seed,
+        "saliency.seed": seed,
+        "seed": seed,
+        "channels.round_to": 1,
+        "gates.steps": preset.num_train // _BATCH,
+    }
+
+
 def config_of(preset: Preset, row: Row, data: str, *, macs: float, seed: int) -> PruningConfig:
     """Return the run of one cell; of a peer's row, what it shares with ours: data, dense network, fine-tuning."""
     return load_config(
         nested(
             {
-                **{f"architecture.{name}": value for name, value in preset.architecture.items()},
-                "dataset": {
-                    "name": "npz",
-                    "root": data,
-                    "train_images": preset.images,
-                    "test_images": preset.test_images,
-                    "validation_share": preset.validation_share,
-                },
-                "dense_training.epochs": preset.dense_epochs,
-                "dense_seed": seed,
-                "saliency.seed": seed,
-                "seed": seed,
+                **shared_settings(preset, data, seed),
                 "budgets.macs": macs,
-                "channels.round_to": 1,
-                "gates.steps": preset.num_train // BATCH,
                 "fine_tuning.epochs": preset.epochs - row.training_epochs,
                 **preset.changes,
                 **({"method": "l1"} if row.peer is not None else row.changes),

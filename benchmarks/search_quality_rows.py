@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.ablation import nested
-from benchmarks.quality_rows import BATCH, Preset, Row
+from benchmarks.quality_rows import Preset, Row, shared_settings
 from pruning_core.config import PruningConfig, load_config
 from search.spec import SearchSpec
 
@@ -106,24 +106,11 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-def run_settings(preset: Preset, data: str, seed: int) -> dict[str, Any]:
-    """Return what the runs of all searches share: network, data, its training and the fine-tuning's epochs."""
+def _run_settings(preset: Preset, data: str, seed: int) -> dict[str, Any]:
+    """Return what the runs of all searches share."""
     return {
-        **{f"architecture.{name}": value for name, value in preset.architecture.items()},
-        "dataset": {
-            "name": "npz",
-            "root": data,
-            "train_images": preset.images,
-            "test_images": preset.test_images,
-            "validation_share": preset.validation_share,
-        },
-        "dense_training.epochs": preset.dense_epochs,
-        "dense_seed": seed,
-        "saliency.seed": seed,
-        "seed": seed,
+        **shared_settings(preset, data, seed),
         "channels.scope": "all",
-        "channels.round_to": 1,
-        "gates.steps": preset.num_train // BATCH,
         "fine_tuning.epochs": preset.epochs,
         **preset.changes,
     }
@@ -133,7 +120,7 @@ def peer_config(
     preset: Preset, data: str, seed: int, recipe: Mapping[str, Any], share: float
 ) -> PruningConfig:
     """Return the run of one network of a peer's search: all but its channels."""
-    settings = {**run_settings(preset, data, seed), "method": "l1", "budgets.macs": share, **recipe}
+    settings = {**_run_settings(preset, data, seed), "method": "l1", "budgets.macs": share, **recipe}
     return load_config(nested(settings))
 
 
@@ -149,7 +136,7 @@ def search_spec(
     storage: str,
 ) -> SearchSpec:
     """Return the spec of one of our searches, ended by its number of trials."""
-    run = nested({**ours.run, **run_settings(preset, data, seed)})
+    run = nested({**ours.run, **_run_settings(preset, data, seed)})
     gpus = 1 / slots if preset.device == "cuda" else 0
     return SearchSpec.model_validate(
         {

@@ -8,7 +8,6 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from benchmarks import quality, quality_runs
@@ -16,7 +15,7 @@ from benchmarks.peers.environments import PeerError
 from benchmarks.peers.pruners import PRUNERS
 from benchmarks.quality_rows import PRESETS, REFERENCE, ROWS, Preset, config_of
 from pruning_core.stage_keys import plan_run
-from tests.synthetic import make_images
+from tests.benchmarks_tests.tiny_searches import write_tiny_data
 
 pytestmark = pytest.mark.slow
 
@@ -43,11 +42,7 @@ TORCH_PRUNING = ("Torch-Pruning: group norm, global, regularised", "Torch-Prunin
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("quality")
-    images = make_images(256, seed=0)
-    pixels, labels = images.images_NCHW.permute(0, 2, 3, 1).numpy(), images.labels_N.numpy()
-    np.savez(folder / "tiny.npz", x_train=pixels, y_train=labels, x_test=pixels[:64], y_test=labels[:64])
-    return folder
+    return write_tiny_data(tmp_path_factory.mktemp("quality"))
 
 
 def fill(root: Path, *rows: str) -> list[Any]:
