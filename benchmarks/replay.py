@@ -26,7 +26,7 @@ import optuna
 
 from benchmarks.cells import Cell, Place, Table, fill_cells
 from benchmarks.peers.environments import PeerError
-from benchmarks.replay_page import render
+from benchmarks.replay_page import render, rung_table
 from benchmarks.replay_plots import plot_all
 from benchmarks.replay_rows import ROWS, Settings
 from benchmarks.replay_runs import Conditions, Ours, replay_ours, replay_peer
@@ -113,7 +113,9 @@ class _Comparison:
             "Median and quartiles over seeds. Hypervolume is the share of the box between accuracy 0 at the dense",
             "network's MACs and params and accuracy 1 at no cost; networks count once they are trained to the end.",
             f"Halving has rungs at epochs {epochs} of {recording.epochs[-1]} and lets one of {args.eta} go on; so do",
-            "the peers' rules.",
+            "the peers' rules. Of the recorded trials:",
+            "",
+            *rung_table(recording),
         ]
         return render(
             f"Searches replayed on {args.recording.stem}",

@@ -10,9 +10,10 @@ import numpy as np
 from benchmarks.cells import Cell, filled_on
 from benchmarks.replay_curves import band_of_time, time_until
 from benchmarks.replay_rows import ROWS, is_ours, is_peer
+from search.replay.recording import Recording
 from search.replay.surrogate import FitQuality
 
-__all__ = ["best_peer", "by_row", "render"]
+__all__ = ["best_peer", "by_row", "render", "rung_table"]
 
 _PLACES = (0.25, 0.5, 1.0)
 
@@ -67,6 +68,24 @@ def render(
         for one in quality
     ]
     return "\n".join([*lines, "", filled_on(cells), ""])
+
+
+def rung_table(recording: Recording) -> list[str]:
+    """Write how late in a trial each recorded epoch comes, and how well accuracies there tell those at the end."""
+    end = recording.epochs[-1]
+    seconds = {epochs: sum(run.seconds[epochs] for run in recording.runs) for epochs in recording.epochs}
+    accuracy = {
+        epochs: [run.scores[epochs].accuracy for run in recording.runs] for epochs in recording.epochs
+    }
+    lines = [
+        "| epoch | share of a trial's time | correlation of accuracies with the end's |",
+        "|---|---|---|",
+    ]
+    return lines + [
+        f"| {epochs} | {seconds[epochs] / seconds[end]:.0%} | "
+        f"{np.corrcoef(accuracy[epochs], accuracy[end])[0, 1]:.2f} |"
+        for epochs in recording.epochs
+    ]
 
 
 def _final_table(rows: Mapping[str, Sequence[Cell]], peer: str | None) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +16,15 @@ from benchmarks.peers.environments import PeerError
 from benchmarks.peers.pruners import PRUNERS
 from benchmarks.quality_rows import PRESETS, REFERENCE, ROWS, Preset, config_of
 from pruning_core.stage_keys import plan_run
-from tests.benchmarks_tests.tiny_searches import write_tiny_data
+from tests.benchmarks_tests import tiny_searches
 
 pytestmark = pytest.mark.slow
 
-TINY = Preset(
-    title="A tiny network",
-    file="tiny.npz",
-    architecture={"name": "cifar_resnet8", "width": 0.5},
-    validation_share=0.25,
-    num_train=192,
-    dense_epochs=2,
-    epochs=2,
+TINY = replace(
+    tiny_searches.TINY,
     budgets=(0.5,),
     changes={
-        "dense_training.batch_size": 32,
-        "fine_tuning.batch_size": 32,
+        **tiny_searches.TINY.changes,
         "saliency.predictor.epochs": 1,
         "saliency.selector.epochs": 1,
         "gates.steps": 6,
@@ -42,7 +36,7 @@ TORCH_PRUNING = ("Torch-Pruning: group norm, global, regularised", "Torch-Prunin
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_data(tmp_path_factory.mktemp("quality"))
+    return tiny_searches.write_tiny_data(tmp_path_factory.mktemp("quality"))
 
 
 def fill(root: Path, *rows: str) -> list[Any]:

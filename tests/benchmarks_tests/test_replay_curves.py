@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks.replay_curves import NUM_TIMES, band_of_time, band_of_trials, time_until
-from benchmarks.replay_page import best_peer, by_row, render
+from benchmarks.replay_page import best_peer, by_row, render, rung_table
+from tests.search_tests.synthetic_recording import make_recording
 
 
 def cell(row: str, seed: int, steps: list[tuple[int, float, float]], *, num: int = 10) -> dict[str, Any]:
@@ -78,3 +79,13 @@ def test_the_page_says_whether_the_target_is_met_and_who_is_missing() -> None:
     assert "after 60% of the time, so the target is missed" in render("Title", [], late, [], {})
     never = [*CELLS[:4], cell("along_front, none", 0, [(4, 60.0, 0.2)])]
     assert "it never gets there, so the target is missed" in render("Title", [], never, [], {})
+
+
+def test_the_page_says_how_late_rungs_come_and_how_well_they_tell_the_end() -> None:
+    recording = make_recording(40)
+    *rungs, end = rung_table(recording)[2:]
+    assert [row.split(" | ")[0] for row in rungs] == [f"| {epochs}" for epochs in recording.epochs[:-1]]
+    shares = [int(row.split(" | ")[1].rstrip("%")) for row in rungs]
+    assert shares == sorted(shares)
+    assert all(0 < share < 100 for share in shares)
+    assert end == f"| {recording.epochs[-1]} | 100% | 1.00 |"
