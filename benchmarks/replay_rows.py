@@ -31,6 +31,7 @@ _OF_SAMPLERS = {
     "along_front": (
         "search/sampling/along_front.py",
         "search/sampling/front_gaps.py",
+        "search/sampling/neighbours.py",
         "search/sampling/budget_axes.py",
         "search/sampling/parzen.py",
     ),
@@ -40,7 +41,7 @@ _OF_SAMPLERS = {
         "search/sampling/accuracy_model.py",
         "search/sampling/gaussian_process.py",
         "search/sampling/inputs.py",
-        "search/sampling/front_gaps.py",
+        "search/sampling/neighbours.py",
         "search/sampling/budget_axes.py",
     ),
 }

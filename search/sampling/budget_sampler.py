@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
+from threadpoolctl import ThreadpoolController
 
 from search.sampling.budget_axes import BudgetAxis, budget_axes
 from search.sampling.search_task import SearchTask
@@ -59,7 +61,8 @@ class BudgetSampler(BaseSampler):
         if num_complete < 2 * (len(self._axes) + 1):
             together = self._start.infer_relative_search_space(study, trial)
             return self._start.sample_relative(study, trial, together)
-        return self.propose(trials, dict(trial.system_attrs.get("fixed_params", {})))
+        with _linear_algebra().limit(limits=1, user_api="blas"):
+            return self.propose(trials, dict(trial.system_attrs.get("fixed_params", {})))
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -70,6 +73,12 @@ class BudgetSampler(BaseSampler):
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Prepare the sampler that proposes at the start."""
         self._start.before_trial(study, trial)
+
+
+@cache
+def _linear_algebra() -> ThreadpoolController:
+    """Return what sets the number of threads: matrices here are small, and threads that wait for another spin."""
+    return ThreadpoolController()
 
 
 def has_budgets(trial: FrozenTrial, axes: Sequence[BudgetAxis]) -> bool:

@@ -40,8 +40,7 @@ def box_points(num_costs: int) -> Floats:
 
 def within_reach(points_UM: Floats, accuracy_N: Floats, costs_NM: Floats) -> Floats:
     """Return the best accuracy within each point's costs; 0 where no network is that cheap."""
-    is_allowed_UN = (costs_NM[None] <= points_UM[:, None]).all(axis=2)
-    best_U: Floats = np.where(is_allowed_UN, accuracy_N, 0.0).max(axis=1, initial=0.0)
+    best_U: Floats = np.where(_allowed(points_UM, costs_NM).T, accuracy_N, 0.0).max(axis=1, initial=0.0)
     return best_U
 
 
@@ -59,14 +58,16 @@ def expected_gains(
     """
     levels_K, level_of_U = np.unique(best_U, return_inverse=True)
     is_level_UK = np.eye(len(levels_K), dtype=np.float32)[level_of_U]
-    is_allowed_CU = np.logical_and.reduce(
-        [
-            points_U[None] >= costs_C[:, None]
-            for points_U, costs_C in zip(points_UM.T, costs_CM.T, strict=True)
-        ]
-    )
-    parts_CK = is_allowed_CU.astype(np.float32) @ is_level_UK / len(points_UM)
+    parts_CK = _allowed(points_UM, costs_CM).astype(np.float32) @ is_level_UK / len(points_UM)
     scaled_CK = (means_C[:, None] - levels_K) / deviations_C[:, None]
     density_CK = np.exp(-0.5 * scaled_CK**2) / np.sqrt(2 * np.pi)
     gains_C: Floats = deviations_C * (parts_CK * (scaled_CK * ndtr(scaled_CK) + density_CK)).sum(axis=1)
     return gains_C
+
+
+def _allowed(points_UM: Floats, costs_CM: Floats) -> NDArray[np.bool_]:
+    """Tell which points allow a network of which costs, C x U."""
+    is_allowed_CU = np.ones((len(costs_CM), len(points_UM)), dtype=np.bool_)
+    for points_U, costs_C in zip(points_UM.T, costs_CM.T, strict=True):
+        is_allowed_CU &= points_U >= costs_C[:, None]
+    return is_allowed_CU

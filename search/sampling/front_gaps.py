@@ -30,13 +30,13 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FrontKnowledge", "fit_locally", "gaps", "neighbourhood", "residuals"]
+from search.sampling.neighbours import fit_locally, neighbourhood, num_near
+
+__all__ = ["FrontKnowledge", "gaps", "residuals"]
 
 Floats = NDArray[np.float64]
 
 _BETTER_TENTH = 0.9
-_RIDGE = 1e-3
-_UNIFORM_STD = 12**-0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,35 +57,6 @@ class FrontKnowledge:
     filled_FB: Floats
     filled_limits_FM: Floats
     lost_LB: Floats
-
-
-def neighbourhood(num_trials: int, num_budgets: int) -> float:
-    """Return the distance within which trials are neighbours: Scott's rule for evenly spread budgets [Scott1992].
-
-    References:
-        [Scott1992] D. W. Scott. Multivariate Density Estimation. Wiley, 1992.
-    """
-    return float(_UNIFORM_STD * max(num_trials, 1) ** (-1 / (num_budgets + 4)))
-
-
-def fit_locally(places_NB: Floats, values_NT: Floats, at_CB: Floats, width: float) -> Floats:
-    """Fit a plane around each candidate, trials weighing less the further they lie beyond the nearest one.
-
-    Returns:
-        The planes' values at the candidates, C x T.
-    """
-    offsets_CNB = places_NB[None] - at_CB[:, None]
-    squares_CN = (offsets_CNB**2).sum(axis=2)
-    nearest_C1 = squares_CN.min(axis=1, keepdims=True)
-    weights_CN = np.exp(-0.5 * (squares_CN - nearest_C1) / width**2)
-    design_CND = np.concatenate([np.ones((*squares_CN.shape, 1)), offsets_CNB], axis=2)
-    weighted_CDN = (design_CND * weights_CN[..., None]).transpose(0, 2, 1)
-    normal_CDD = weighted_CDN @ design_CND
-    slopes = np.arange(1, normal_CDD.shape[1])
-    normal_CDD[:, slopes, slopes] += _RIDGE * weights_CN.sum(axis=1, keepdims=True)
-    solved_CDT = np.linalg.solve(normal_CDD, weighted_CDN @ values_NT)
-    values_CT: Floats = solved_CDT[:, 0]
-    return values_CT
 
 
 def residuals(places_NB: Floats, accuracy_N: Floats) -> Floats:
@@ -148,13 +119,7 @@ def _chances(known: FrontKnowledge, losses_NM: Floats, candidates_CB: Floats, wi
     is_won_N = np.zeros(len(losses_NM), dtype=np.bool_)
     feasible = np.flatnonzero(known.is_feasible_N)
     is_won_N[feasible[_on_front(losses_NM[feasible])]] = True
-    won_C = _num_near(known.places_NB[is_won_N], candidates_CB, width)
+    won_C = num_near(known.places_NB[is_won_N], candidates_CB, width)
     lost_LB = np.concatenate([known.places_NB[~is_won_N], known.lost_LB])
-    chances_C: Floats = (1.0 + won_C) / (1.0 + won_C + _num_near(lost_LB, candidates_CB, width))
+    chances_C: Floats = (1.0 + won_C) / (1.0 + won_C + num_near(lost_LB, candidates_CB, width))
     return chances_C
-
-
-def _num_near(places_NB: Floats, candidates_CB: Floats, width: float) -> Floats:
-    squares_CN = ((places_NB[None] - candidates_CB[:, None]) ** 2).sum(axis=2)
-    near_C: Floats = np.exp(-0.5 * squares_CN / width**2).sum(axis=1)
-    return near_C

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from optuna._transform import _SearchSpaceTransform
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from search.sampling.budget_axes import BudgetAxis
 from spaces import SearchSpace
@@ -29,17 +29,31 @@ class Inputs:
     def __init__(self, space: SearchSpace) -> None:
         self._space = dict(space.distributions)
         self._transform = _SearchSpaceTransform(self._space, transform_0_1=True)
-        self.num_inputs = len(self._transform.bounds)
+        self._bounds = _SearchSpaceTransform(self._space).bounds
+        self.num_inputs = len(self._bounds)
         self._columns = dict(zip(self._space, self._transform.column_to_encoded_columns, strict=True))
         self._middle = self.values(np.full(self.num_inputs, 0.5))
 
     def encode(self, configurations: Sequence[Mapping[str, Any]]) -> Floats:
         """Write configurations as rows."""
-        rows = [
-            self._transform.transform({name: one.get(name, middle) for name, middle in self._middle.items()})
-            for one in configurations
-        ]
-        return np.array(rows, dtype=np.float64).reshape(-1, self.num_inputs)
+        rows_CF = np.empty((len(configurations), self.num_inputs))
+        for name, columns in self._columns.items():
+            values = [one.get(name, self._middle[name]) for one in configurations]
+            rows_CF[:, columns] = self._encode_field(name, values)
+        return rows_CF
+
+    def _encode_field(self, name: str, values: Sequence[Any]) -> Floats:
+        one = self._space[name]
+        if isinstance(one, CategoricalDistribution):
+            chosen = [int(one.to_internal_repr(value)) for value in values]
+            return np.eye(len(one.choices))[chosen]
+        assert isinstance(one, (FloatDistribution, IntDistribution))
+        values_C1 = np.array(values, dtype=np.float64)[:, None]
+        low, high = self._bounds[self._columns[name][0]]
+        if low == high:
+            return np.full_like(values_C1, 0.5)
+        places_C1: Floats = ((np.log(values_C1) if one.log else values_C1) - low) / (high - low)
+        return places_C1
 
     def values(self, row_F: Floats) -> dict[str, Any]:
         """Return the configuration that a row stands for."""

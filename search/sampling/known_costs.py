@@ -21,8 +21,8 @@ from search.sampling.accuracy_model import AccuracyModel
 from search.sampling.budget_axes import BudgetAxis
 from search.sampling.budget_sampler import BudgetSampler, has_budgets, is_violating
 from search.sampling.expected_front import box_points, expected_gains, within_reach
-from search.sampling.front_gaps import fit_locally, neighbourhood
 from search.sampling.inputs import Inputs
+from search.sampling.neighbours import fit_locally, neighbourhood, num_near
 from search.sampling.search_task import SearchTask
 from search.studies.snapshot import RUNG
 
@@ -33,6 +33,8 @@ Floats = NDArray[np.float64]
 _NUM_SPREAD = 640
 _NUM_NEAR = 256
 _NUM_BEST = 16
+_MOST_OBSERVED = 320
+"""Ends and rungs that the model is made of, the newest rungs: its time grows with their square and cube."""
 _STEP = 0.08
 """Standard deviation of a step from a good configuration, in every input."""
 
@@ -108,11 +110,15 @@ class _Known:
         return np.array([trial.values for trial in self.complete], dtype=np.float64)
 
     @cached_property
+    def _is_out(self) -> NDArray[np.bool_]:
+        """Whether a complete trial misses a constraint."""
+        return np.array([is_violating(trial) for trial in self.complete])
+
+    @cached_property
     def _accuracy(self) -> Floats:
         """Return accuracies; of trials that miss a constraint none, since they are not of the front."""
         accuracy_N = self._values[:, self._accuracy_at]
-        is_out_N = np.array([is_violating(trial) for trial in self.complete])
-        return np.where(is_out_N, 0.0, accuracy_N)
+        return np.where(self._is_out, 0.0, accuracy_N)
 
     @cached_property
     def _raw_costs(self) -> Floats:
@@ -145,9 +151,9 @@ class _Known:
         left = {epochs: 1 - index / len(rungs) for index, epochs in enumerate(rungs)}  # 0 is the end
         seen = [
             (trial.params, left[epochs], accuracy)
-            for trial in self._trials
-            for epochs, accuracy in _rungs_of(trial)
-        ]
+            for trial in reversed(self._trials)
+            for epochs, accuracy in reversed(_rungs_of(trial))
+        ][: max(0, _MOST_OBSERVED - len(self.complete))]
         rows = np.column_stack(
             [self.inputs.encode([params for params, *_ in seen]), [place for _, place, _ in seen]]
         )
@@ -183,10 +189,10 @@ class _Known:
         """Return how likely a network comes of budgets, from what came of trials near them."""
         width = neighbourhood(len(self._trials), len(self._axes))
         at_CB, places_NB = self._places(rows_CF), self._places(self._rows)
-        is_out_N = np.array([is_violating(trial) for trial in self.complete])
+        is_out_N = self._is_out
         lost_LB = self._places(self.inputs.encode([trial.params for trial in self._lost]))
-        won_C = _num_near(places_NB[~is_out_N], at_CB, width)
-        lost_C = _num_near(np.vstack([places_NB[is_out_N], lost_LB]), at_CB, width)
+        won_C = num_near(places_NB[~is_out_N], at_CB, width)
+        lost_C = num_near(np.vstack([places_NB[is_out_N], lost_LB]), at_CB, width)
         chances_C: Floats = (1.0 + won_C) / (1.0 + won_C + lost_C)
         return chances_C
 
@@ -207,14 +213,8 @@ def _at_the_end(rows_CF: Floats) -> Floats:
     return np.column_stack([rows_CF, np.zeros(len(rows_CF))])
 
 
-def _num_near(places_NB: Floats, at_CB: Floats, width: float) -> Floats:
-    squares_CN = ((places_NB[None] - at_CB[:, None]) ** 2).sum(axis=2)
-    near_C: Floats = np.exp(-0.5 * squares_CN / width**2).sum(axis=1)
-    return near_C
-
-
 def _rungs_of(trial: FrozenTrial) -> list[tuple[int, float]]:
-    """Return what a trial had at its rungs, as pairs of epochs and accuracy."""
+    """Return what a trial had at its rungs, as pairs of epochs and accuracy, in rising order."""
     rungs = []
     for name, reached in trial.user_attrs.items():
         if name.startswith(RUNG):
@@ -222,4 +222,4 @@ def _rungs_of(trial: FrozenTrial) -> list[tuple[int, float]]:
             rungs.append(
                 (int(name.removeprefix(RUNG)), result["num_correct_fine_tuned"] / result["num_images"])
             )
-    return rungs
+    return sorted(rungs)

@@ -85,8 +85,7 @@ class SearchStudy:
         self._task = spec.task
         noted = study.user_attrs.get(_SAMPLER)
         self._choice = spec.sampler_choice if noted is None else SamplerChoice.from_plain(noted)
-        self._earlier = self._read_earlier()
-        self._history = BoundedHistory(SAMPLERS[self._choice.name].max_history)
+        self._read_earlier()
         self.avoid(_never)
         self._live: dict[int, optuna.Trial] = {}
         self._begun: list[optuna.Trial] = []
@@ -112,7 +111,7 @@ class SearchStudy:
         """Let samplers see trials of earlier studies, as these were when the study began; they are no trials of it."""
         if _EARLIER not in self._study.user_attrs:
             self.note({_EARLIER: [trial.to_plain() for trial in read()]})
-            self._earlier = self._read_earlier()
+            self._read_earlier()
 
     def finished(self) -> list[TrialRecord]:
         """Return the records of all finished trials in the order they were told; refused proposals have none."""
@@ -216,14 +215,14 @@ class SearchStudy:
         proposal = number if attempt == 0 else -_ATTEMPTS_APART * (number + 1) - attempt
         return make_sampler(self._choice.name, self._task, seed, proposal)
 
-    def _read_earlier(self) -> list[FrozenTrial]:
+    def _read_earlier(self) -> None:
         noted = self._study.user_attrs.get(_EARLIER, ())
-        return to_optuna([EarlierTrial.from_plain(plain) for plain in noted], self._space)
+        self._earlier = to_optuna([EarlierTrial.from_plain(plain) for plain in noted], self._space)
+        self._history = BoundedHistory(SAMPLERS[self._choice.name].max_history, _is_refused)
 
     def _view(self, study: optuna.Study) -> StudyView:
         """Show samplers what they may learn from."""
-        own = [trial for trial in study.get_trials(deepcopy=False) if REFUSED not in trial.user_attrs]
-        trials = [*self._earlier, *own]
+        trials = [*self._earlier, *study.get_trials(deepcopy=False)]
         return StudyView(study, self._history.shown(trials, study.directions))
 
     def _complete_proposal(self, trial: optuna.Trial, started_at: float | None) -> AskedTrial:
@@ -276,6 +275,10 @@ def record_of(trial: FrozenTrial) -> TrialRecord | None:
     """Return what became of a trial; None while it runs, and of a refused proposal."""
     written = trial.user_attrs.get(RECORD)
     return None if written is None else TrialRecord.model_validate(written)
+
+
+def _is_refused(trial: FrozenTrial) -> bool:
+    return REFUSED in trial.user_attrs
 
 
 def _record_of(trial: FrozenTrial) -> TrialRecord:

@@ -7,7 +7,8 @@ number of finished trials: the front, because that is what is to be improved, an
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Sequence
+import itertools
+from collections.abc import Callable, Container, Sequence
 
 import numpy as np
 from optuna import Study
@@ -45,14 +46,21 @@ class StudyView(Study):
 class BoundedHistory:
     """Chooses what is shown of a growing history: at most ``limit`` finished trials (None: all).
 
-    Half of them at most are of the front, the newest of it; the rest are the newest of the others. The front is kept
-    between calls, so that each call looks at new trials only.
+    Half of them at most are of the front, the newest of it; the rest are the newest of the others. What is known of
+    finished trials is kept between calls, so that each call looks at the others only.
+
+    Args:
+        limit: Above 1.
+        is_hidden: Tells of a trial that it is never shown.
     """
 
-    def __init__(self, limit: int | None) -> None:
+    def __init__(self, limit: int | None, is_hidden: Callable[[FrozenTrial], bool] = lambda _: False) -> None:
         self._limit = limit
-        self._seen: set[int] = set()
-        self._front: list[FrozenTrial] = []
+        self._is_hidden = is_hidden
+        self._num_seen = 0
+        self._unfinished: list[int] = []
+        self._finished: list[int] = []  # places in the history, rising
+        self._front: list[int] = []
 
     def shown(
         self, trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]
@@ -60,30 +68,35 @@ class BoundedHistory:
         """Return all trials that are not finished and the chosen finished ones, in the given order.
 
         Args:
-            trials: Of one study, with numbers that differ; those of earlier calls among them.
+            trials: Of one study; those of earlier calls first.
             directions: Of its objectives.
         """
-        if self._limit is None or len(trials) <= self._limit:
-            return trials
-        finished = [trial for trial in trials if trial.state.is_finished()]
-        if len(finished) <= self._limit:
-            return trials
-        front = self._update(finished, directions)[-(self._limit // 2) :]
-        kept = {trial.number for trial in front}
-        others = [trial for trial in finished if trial.number not in kept]
-        kept.update(trial.number for trial in others[-(self._limit - len(front)) :])
-        return [trial for trial in trials if trial.number in kept or not trial.state.is_finished()]
+        if self._limit is None:
+            return [trial for trial in trials if not self._is_hidden(trial)]
+        self._look_at_new(trials, directions)
+        chosen = self._finished
+        if len(chosen) > self._limit:
+            front = self._front[-(self._limit // 2) :]
+            members = set(front)
+            others = (place for place in reversed(self._finished) if place not in members)
+            chosen = [*front, *itertools.islice(others, self._limit - len(front))]
+        running = [place for place in self._unfinished if not self._is_hidden(trials[place])]
+        return [trials[place] for place in sorted([*chosen, *running])]
 
-    def _update(
-        self, finished: Sequence[FrozenTrial], directions: Sequence[StudyDirection]
-    ) -> list[FrozenTrial]:
-        new = [trial for trial in finished if trial.number not in self._seen]
-        self._seen.update(trial.number for trial in new)
-        candidates = sorted([*self._front, *filter(_counts, new)], key=lambda trial: trial.number)
-        values = np.array([trial.values for trial in candidates], dtype=np.float64)
+    def _look_at_new(self, trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> None:
+        places = [*self._unfinished, *range(self._num_seen, len(trials))]
+        self._num_seen = len(trials)
+        self._unfinished = [place for place in places if not trials[place].state.is_finished()]
+        finished = [
+            place
+            for place in places
+            if trials[place].state.is_finished() and not self._is_hidden(trials[place])
+        ]
+        self._finished = sorted([*self._finished, *finished])
+        candidates = sorted([*self._front, *(place for place in finished if _counts(trials[place]))])
+        values = np.array([trials[place].values for place in candidates], dtype=np.float64)
         is_member = non_dominated(values.reshape(-1, len(directions)), [_OURS[one] for one in directions])
-        self._front = [trial for trial, is_one in zip(candidates, is_member, strict=True) if is_one]
-        return self._front
+        self._front = [place for place, is_one in zip(candidates, is_member, strict=True) if is_one]
 
 
 _OURS = {StudyDirection.MAXIMIZE: Direction.MAXIMIZE, StudyDirection.MINIMIZE: Direction.MINIMIZE}

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from search.sampling.front_gaps import FrontKnowledge, fit_locally, gaps, neighbourhood, residuals
+from search.sampling.front_gaps import FrontKnowledge, gaps, residuals
+from search.sampling.neighbours import fit_locally, neighbourhood
 
 GRID_C1 = np.linspace(0, 1, 41)[:, None]
 

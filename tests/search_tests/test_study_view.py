@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
@@ -13,7 +14,10 @@ from search.studies.view import BoundedHistory, StudyView
 DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 
 
-def study_of(*values: tuple[float, float] | TrialState, constraint: float = 0.0) -> optuna.Study:
+Outcome = tuple[float, float] | TrialState
+
+
+def study_of(*values: Outcome, constraint: float = 0.0) -> optuna.Study:
     study = optuna.create_study(directions=DIRECTIONS)
     for index, one in enumerate(values):
         study.add_trial(
@@ -78,3 +82,24 @@ def test_what_is_shown_does_not_depend_on_how_often_it_was_asked_for() -> None:
     for end in range(1, 41):
         seen = kept.shown(study.trials[:end], DIRECTIONS)
         assert numbers(seen) == numbers(BoundedHistory(10).shown(study.trials[:end], DIRECTIONS))
+
+
+def test_trials_that_finish_out_of_order_are_shown_as_if_seen_at_once() -> None:
+    values = [((index * 7 % 40) / 40, (index * 11 % 40) / 40) for index in range(40)]
+    kept = BoundedHistory(6)
+    for end in range(1, 41):
+        rng = np.random.default_rng(end // 10)  # some of the trials of ten calls take that long
+        is_slow = rng.random(40) < 0.3
+        outcomes: list[Outcome] = [
+            TrialState.RUNNING if is_slow[index] and index >= end // 10 * 10 else values[index]
+            for index in range(end)
+        ]
+        trials = study_of(*outcomes).trials
+        assert numbers(kept.shown(trials, DIRECTIONS)) == numbers(BoundedHistory(6).shown(trials, DIRECTIONS))
+
+
+@pytest.mark.parametrize("limit", [None, 4])
+def test_hidden_trials_are_not_shown_and_take_no_room(limit: int | None) -> None:
+    study = study_of(*FRONT_FIRST, TrialState.RUNNING)
+    seen = BoundedHistory(limit, lambda trial: trial.number in {0, 9, 10}).shown(study.trials, DIRECTIONS)
+    assert numbers(seen) == (list(range(1, 9)) if limit is None else [1, 6, 7, 8])
