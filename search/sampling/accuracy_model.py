@@ -23,7 +23,7 @@ __all__ = ["AccuracyModel"]
 
 Floats = NDArray[np.float64]
 
-_MOST_FITTED = 128
+_MOST_FITTED = 96
 """Observations that scale, noise and lengths are fitted to: so many tell them, and more take long."""
 
 

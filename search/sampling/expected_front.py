@@ -56,9 +56,10 @@ def expected_gains(
         means_C: Of their accuracies.
         deviations_C: Of their accuracies, above 0.
     """
-    levels_K, level_of_U = np.unique(best_U, return_inverse=True)
-    is_level_UK = np.eye(len(levels_K), dtype=np.float32)[level_of_U]
-    parts_CK = _allowed(points_UM, costs_CM).astype(np.float32) @ is_level_UK / len(points_UM)
+    rising_U = np.argsort(best_U, kind="stable")
+    levels_K, first_K = np.unique(best_U[rising_U], return_index=True)
+    is_allowed_CU = _allowed(points_UM[rising_U], costs_CM)
+    parts_CK = np.add.reduceat(is_allowed_CU, first_K, axis=1, dtype=np.int32) / len(points_UM)
     scaled_CK = (means_C[:, None] - levels_K) / deviations_C[:, None]
     density_CK = np.exp(-0.5 * scaled_CK**2) / np.sqrt(2 * np.pi)
     gains_C: Floats = deviations_C * (parts_CK * (scaled_CK * ndtr(scaled_CK) + density_CK)).sum(axis=1)
@@ -67,7 +68,11 @@ def expected_gains(
 
 def _allowed(points_UM: Floats, costs_CM: Floats) -> NDArray[np.bool_]:
     """Tell which points allow a network of which costs, C x U."""
+    points_MU, costs_MC = (
+        values.T.astype(np.float32, order="C")
+        for values in (points_UM, costs_CM)  # in half the time
+    )
     is_allowed_CU = np.ones((len(costs_CM), len(points_UM)), dtype=np.bool_)
-    for points_U, costs_C in zip(points_UM.T, costs_CM.T, strict=True):
+    for points_U, costs_C in zip(points_MU, costs_MC, strict=True):
         is_allowed_CU &= points_U >= costs_C[:, None]
     return is_allowed_CU
