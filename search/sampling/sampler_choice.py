@@ -16,7 +16,7 @@ AUTO = "auto"
 SAMPLER_NAMES = (AUTO, *SAMPLERS)
 
 _MANY_TRIALS = 1000
-"""From here on `auto` takes a genetic algorithm, which needs generations: fifty of them."""
+"""From here on `auto` takes a genetic algorithm, where no budget varies: it needs generations, fifty of them."""
 
 _MANY_OBJECTIVES = 4
 _ALONG_BUDGETS = ("along_front", "known_costs")
@@ -67,10 +67,8 @@ def _choose(task: SearchTask) -> SamplerChoice:
         return SamplerChoice(
             name="random", reason=f"auto, as {trials} reach all {available:,} configurations"
         )
-    if task.num_trials < _MANY_TRIALS and budget_axes(task.space):
-        return SamplerChoice(
-            name="known_costs", reason=f"auto, as budgets vary and {trials} are too few for generations"
-        )
+    if budget_axes(task.space):
+        return SamplerChoice(name="known_costs", reason="auto, as budgets vary")
     if task.num_trials < _MANY_TRIALS:
         return SamplerChoice(name="tpe", reason=f"auto, as {trials} are too few for generations")
     if task.space.conditions:

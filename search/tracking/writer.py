@@ -34,6 +34,7 @@ __all__ = [
 _LONGEST_DELAY_S = 30.0
 
 _ENVIRONMENT = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # one per run that the doctor reads
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # we try again ourselves, later
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",

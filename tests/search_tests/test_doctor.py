@@ -75,6 +75,7 @@ def test_a_healthy_study_is_told_so_and_left_alone(folder: StudyFolder) -> None:
     result = doctor(folder)
     assert result.exit_code == 0, result.output
     assert result.stdout == f"study tiny: {', '.join(CHECKS)} are in order\n"
+    assert result.stderr == ""  # no bars of MLflow's, one per run
     assert content_of(folder) == before
 
 

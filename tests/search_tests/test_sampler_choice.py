@@ -13,11 +13,12 @@ from spaces import Range, build_space
 BUDGET: Mapping[str, object] = {"budgets.macs": {"low": 0.1, "high": 0.9}}
 RATE: Mapping[str, object] = {"gates.learning_rate": {"low": 0.01, "high": 0.1}}
 GRID: Mapping[str, object] = {"saliency.num_basis": {"choices": [1, 2, 4]}}
-CONDITIONAL: Mapping[str, object] = {
-    **BUDGET,
+CONDITIONAL_RATE: Mapping[str, object] = {
+    **RATE,
     "method": {"choices": ["l1", "interpretation_steered"]},
     "gates.steps": {"low": 10, "high": 20, "when": {"method": "interpretation_steered"}},
 }
+CONDITIONAL: Mapping[str, object] = {**CONDITIONAL_RATE, **BUDGET}
 
 
 def choose(
@@ -36,13 +37,13 @@ def choose(
 @pytest.mark.parametrize(
     ("written", "num_trials", "num_costs", "expected"),
     [
-        (BUDGET, 40, 2, "known_costs: auto, as budgets vary and 40 trials are too few for generations"),
-        (BUDGET, 40, 4, "known_costs: auto, as budgets vary and 40 trials are too few for generations"),
+        (BUDGET, 40, 2, "known_costs: auto, as budgets vary"),
+        (BUDGET, 2000, 4, "known_costs: auto, as budgets vary"),
         (RATE, 40, 2, "tpe: auto, as 40 trials are too few for generations"),
-        (BUDGET, 2000, 2, "nsga2: auto, for 2,000 trials and 3 objectives"),
-        (BUDGET, 2000, 3, "nsga3: auto, for 2,000 trials and 4 objectives"),
+        (RATE, 2000, 2, "nsga2: auto, for 2,000 trials and 3 objectives"),
+        (RATE, 2000, 3, "nsga3: auto, for 2,000 trials and 4 objectives"),
         (GRID, 40, 2, "random: auto, as 40 trials reach all 3 configurations"),
-        (CONDITIONAL, 2000, 2, "tpe: auto, as it models fields that vary only under a condition"),
+        (CONDITIONAL_RATE, 2000, 2, "tpe: auto, as it models fields that vary only under a condition"),
     ],
 )
 def test_auto_goes_by_trials_and_objectives_and_says_why(
