@@ -186,10 +186,7 @@ def test_plan_prints_what_would_run(tmp_path: Path) -> None:
     assert lines[0] == "study          tiny"
     assert lines[1] == "data           digits: 1,078 training, 360 validation, 359 test images, 10 classes"
     assert "trials         7, at most 0.5 hours" in lines
-    assert (
-        "sampler        known_costs: auto, as budgets vary; seed 0"
-        in lines
-    )
+    assert "sampler        known_costs: auto, as budgets vary; seed 0" in lines
     assert any(line.startswith("budgets        macs: reachable minimum 472K, 15.5%") for line in lines)
 
 
