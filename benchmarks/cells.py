@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +40,7 @@ class Table:
         in_turn: The places still to be filled, to the same in the order they are measured in; what it leaves out is
             filled another time.
         is_long: Cells hold whole histories, so that each is one line of the file.
+        unable: Rows that cannot be measured here, with the reason. ``measure`` adds to it; no more of the row is tried.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Table:
     render: Callable[[argparse.Namespace, Sequence[Cell]], str]
     in_turn: Callable[[Sequence[Place]], Iterable[Place]] = list
     is_long: bool = False
+    unable: dict[str, str] = field(default_factory=dict)
 
 
 def fill_cells(args: argparse.Namespace, table: Table) -> list[Cell]:
@@ -73,6 +75,8 @@ def fill_cells(args: argparse.Namespace, table: Table) -> list[Cell]:
     if len(current) < len(cells):
         print(f"{path}: {len(cells) - len(current)} cells of other settings are not shown", flush=True)
     for place in table.in_turn(missing):
+        if place.row in table.unable:
+            continue
         figures = table.measure(place)
         if figures is None:
             continue
@@ -84,9 +88,15 @@ def fill_cells(args: argparse.Namespace, table: Table) -> list[Cell]:
         }
         cells[place] = current[place] = cell
         path.write_text(_spell(_sorted(cells, table), table), encoding="utf-8")
-        page = table.render(args, _sorted(current, table))
-        (args.out / f"{table.name}.md").write_text(page, encoding="utf-8")
+        _write_page(args, table, current)
+    if current or table.unable:  # what came up after the last cell that was filled
+        _write_page(args, table, current)
     return _sorted(current, table)
+
+
+def _write_page(args: argparse.Namespace, table: Table, cells: Mapping[Place, Cell]) -> None:
+    page = table.render(args, _sorted(cells, table))
+    (args.out / f"{table.name}.md").write_text(page, encoding="utf-8")
 
 
 def filled_on(cells: Iterable[Cell]) -> str:

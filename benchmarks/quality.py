@@ -12,7 +12,7 @@ installed is named on the page. Writes quality-PRESET.json, .md and .svg.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -110,23 +110,19 @@ def fill(args: argparse.Namespace, preset: Preset) -> list[Cell]:
         identify=identify,
         measure=measure,
         render=page,
-        in_turn=lambda places: _by_worth(places, missing),
+        in_turn=_by_worth,
+        unable=missing,
     )
-    cells = fill_cells(args, table)
-    if missing:  # it may have come up after the last cell that was filled
-        (args.out / f"{name}.md").write_text(page(args, cells), encoding="utf-8")
-    return cells
+    return fill_cells(args, table)
 
 
 def _config(preset: Preset, data: str, place: Place) -> PruningConfig:
     return config_of(preset, ROWS[place.row], data, macs=place.macs, seed=place.seed)
 
 
-def _by_worth(places: Sequence[Place], missing: Mapping[str, str]) -> Iterator[Place]:
-    """Yield ours and the reference at every budget and seed first, and no row that turned out not to be runnable."""
-    for place in sorted(places, key=lambda place: place.row not in FIRST):
-        if place.row not in missing:
-            yield place
+def _by_worth(places: Sequence[Place]) -> list[Place]:
+    """Return ours and the reference at every budget and seed first."""
+    return sorted(places, key=lambda place: place.row not in FIRST)
 
 
 if __name__ == "__main__":

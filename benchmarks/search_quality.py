@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,16 +103,10 @@ def fill(args: argparse.Namespace, preset: Preset) -> list[Cell]:
         command += f" --epochs {args.epochs} --slots {args.slots}"
         return render(preset, command, cells, missing, f"{name}.svg")
 
-    def runnable(places: Sequence[Place]) -> Iterator[Place]:
-        return (place for place in places if place.row not in missing)
-
     table = Table(
-        name=name, rows=ROWS, identify=identify, measure=measure, render=page, in_turn=runnable, is_long=True
+        name=name, rows=ROWS, identify=identify, measure=measure, render=page, is_long=True, unable=missing
     )
-    cells = fill_cells(args, table)
-    if missing:  # it may have come up after the last cell that was filled
-        (args.out / f"{name}.md").write_text(page(args, cells), encoding="utf-8")
-    return cells
+    return fill_cells(args, table)
 
 
 def _study_name(args: argparse.Namespace, place: Place) -> str:

@@ -105,7 +105,8 @@ def run_ours(work: Work, ours: OurSearch, name: str, seed: int) -> dict[str, Any
         spent = epochs_by_record(records, work.preset)
         if spent[-1] >= work.epochs:
             break
-        trials += max(1, round((work.epochs - spent[-1]) * len(records) / spent[-1]))
+        per_trial = spent[-1] / len(records) or work.preset.epochs  # 0: no budget could be met so far
+        trials += max(1, round((work.epochs - spent[-1]) / per_trial))
     paid = [(record, epochs) for record, epochs in zip(records, spent, strict=True) if epochs <= work.epochs]
     complete = [(record, epochs) for record, epochs in paid if record.status is TrialStatus.COMPLETE]
     return {

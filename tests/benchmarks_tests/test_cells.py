@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,27 @@ def test_cells_are_measured_in_the_order_that_the_table_says(tmp_path: Path) -> 
     measure = Recorder()
     fill_cells(arguments(tmp_path, seeds=[0]), table(measure, in_turn=lambda places: reversed(list(places))))
     assert measure.places == [("b", 0.25, 0), ("a", 0.25, 0), ("b", 0.5, 0), ("a", 0.5, 0)]
+
+
+def test_a_row_that_cannot_be_measured_is_tried_once_and_told_of_on_the_page(tmp_path: Path) -> None:
+    unable: dict[str, str] = {}
+    tried: list[Place] = []
+
+    def measure(place: Place) -> dict[str, int] | None:
+        tried.append(place)
+        if place.row == "b":
+            unable["b"] = "there is no wheel"
+            return None
+        return {"figure": 1}
+
+    def page(_args: argparse.Namespace, cells: Sequence[Cell]) -> str:
+        return f"{len(cells)} cells; unable: {unable}"
+
+    in_turn = sorted  # row "b" comes after the last cell that is filled
+    one = replace(table(measure, in_turn=in_turn, unable=unable), render=page)
+    assert len(fill_cells(arguments(tmp_path), one)) == 4
+    assert [place.row for place in tried] == ["a"] * 4 + ["b"]
+    assert (tmp_path / "table.md").read_text() == "4 cells; unable: {'b': 'there is no wheel'}"
 
 
 def test_every_machine_is_named_once() -> None:

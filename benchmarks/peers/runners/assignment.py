@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import nn
@@ -30,10 +30,10 @@ class Assignment:
     network: nn.Module
     data: DataSplits
     max_macs: int
-    training_epochs: int = 0
+    training_epochs: int
     seed: int
     device: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any]
 
 
 class Pruner(Protocol):
