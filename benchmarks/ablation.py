@@ -26,11 +26,15 @@ from pruning_core.config import PruningConfig, load_config
 from pruning_core.data import DataSplits, load_data
 from pruning_core.stages import ArtifactStore, plan_run, run_trial
 
+_GATE_EPOCHS = "gate epochs"
+"""No field of a run: how many times the ``--gate-steps``, for rows that fine-tune for as many epochs less."""
+
 JOINT = {"gates.network_weights": "joint"}
 FROZEN = {"gates.network_weights": "frozen"}
 INSIDE = {"gates.widths": "allocated"}
 BY_COST = {"importance.allocation": "cost"}
 BY_FEATURES = {"fine_tuning.distillation.features": 10.0}
+TAUGHT_GATES = {"gates.task_loss": "distillation"}
 LABELS_ALONE = {"fine_tuning.distillation.weight": 0.0}
 ROWS: dict[str, dict[str, Any]] = {
     "random": {"method": "random"},
@@ -71,6 +75,16 @@ ROWS: dict[str, dict[str, Any]] = {
     "gates, joint, shuffled targets": {**JOINT, "gates.targets": "shuffled"},
     "gates, joint, constant targets": {**JOINT, "gates.targets": "constant"},
     "gates, joint, taught by features too": {**JOINT, **BY_FEATURES},
+    "gates, joint for two epochs": {**JOINT, _GATE_EPOCHS: 2},
+    "gates, joint for three epochs": {**JOINT, _GATE_EPOCHS: 3},
+    "gates, joint, gates taught by outputs": {**JOINT, **TAUGHT_GATES},
+    "gates, joint for three epochs, all groups, taught throughout": {
+        **JOINT,
+        **TAUGHT_GATES,
+        **BY_FEATURES,
+        "channels.scope": "all",
+        _GATE_EPOCHS: 3,
+    },
     "gates, joint, reconstructed": {**JOINT, "recovery.reconstruct": True},
     "gates, joint, K = 2": {**JOINT, "saliency.num_basis": 2},
     "gates, joint, K = 4": {**JOINT, "saliency.num_basis": 4},
@@ -87,7 +101,8 @@ REFERENCE = "L1, uniform"
 
 def make_config(args: argparse.Namespace, row: str, macs: float, seed: int) -> PruningConfig:
     """Return the run of one cell of the table."""
-    changes = ROWS[row]
+    changes = dict(ROWS[row])
+    times = changes.pop(_GATE_EPOCHS, 1)
     is_joint = changes.get("gates.network_weights") == "joint"
     return load_config(
         nested(
@@ -100,8 +115,8 @@ def make_config(args: argparse.Namespace, row: str, macs: float, seed: int) -> P
                 "seed": seed,
                 "budgets.macs": macs,
                 "channels.round_to": 1,
-                "gates.steps": args.gate_steps,
-                "fine_tuning.epochs": args.epochs - (_gate_epochs(args) if is_joint else 0),
+                "gates.steps": times * args.gate_steps,
+                "fine_tuning.epochs": args.epochs - (times * _gate_epochs(args) if is_joint else 0),
                 **changes,
             }
         )
@@ -127,7 +142,8 @@ def render(args: argparse.Namespace, cells: Sequence[Mapping[str, Any]]) -> str:
         "# What each part buys",
         "",
         f"{args.architecture} on {args.images} images of CIFAR-10, a quarter of them for validation. After the dense",
-        f"training, every row updates weights for {epochs}, joint rows {_gate_epochs(args)} of them while gates learn.",
+        f"training, every row updates weights for {epochs}, joint rows {_gate_epochs(args)} of them while gates learn",
+        "if they do not say otherwise.",
         "Validation accuracy in percent, mean ± standard deviation over seeds; the difference to "
         f"`{REFERENCE}` is paired by seed (± its standard error).",
         "Explanations: overlap with the dense network's masks after fine-tuning.",
