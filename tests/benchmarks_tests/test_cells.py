@@ -26,7 +26,9 @@ def count(_args: argparse.Namespace, cells: Sequence[Cell]) -> str:
     return f"{len(cells)} cells"
 
 
-def table(measure: Callable[[Place], Mapping[str, Any]], settings: str = "first", **fields: Any) -> Table:
+def table(
+    measure: Callable[[Place], Mapping[str, Any] | None], settings: str = "first", **fields: Any
+) -> Table:
     return Table(
         name="table",
         rows={"a": 1, "b": 2},

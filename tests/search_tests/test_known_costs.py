@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
+from typing import Any
 
 import moocore
 import numpy as np
 import pytest
 from optuna.trial import TrialState
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from search.sampling.accuracy_model import AccuracyModel
 from search.sampling.expected_front import box_points, expected_gains, within_reach
+from search.sampling.known_costs import KnownCostsSampler
 from spaces import SearchSpace
 from tests.search_tests.test_along_front import ONE, TWO, Search, number, scores
 
@@ -124,6 +127,29 @@ def test_values_that_are_given_stay() -> None:
     search.study.enqueue_trial({"budgets.macs": 0.3, "saliency.num_basis": 4})
     values = search.ask()[1]
     assert (values["budgets.macs"], values["saliency.num_basis"]) == (0.3, 4)
+
+
+def test_linear_algebra_has_one_thread_while_it_proposes_and_as_many_as_before_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[set[int]] = []
+    propose = KnownCostsSampler.propose
+
+    def watched(sampler: KnownCostsSampler, *arguments: Any) -> dict[str, Any]:
+        seen.append(num_threads())
+        return propose(sampler, *arguments)
+
+    monkeypatch.setattr(KnownCostsSampler, "propose", watched)
+    search = Search(ONE, name="known_costs").run(6)
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = num_threads()
+        search.ask()
+        assert num_threads() == before
+    assert seen[-1] == {1}
+
+
+def num_threads() -> set[int]:
+    return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
 
 
 def test_rungs_of_stopped_trials_are_learned_from() -> None:
