@@ -91,6 +91,7 @@ class Driver:
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
+                preexec_fn=_heed_interrupts,  # noqa: PLW1509 - no threads here
             )
 
     def wait(self, patience_s: float | None = None) -> int | None:
@@ -102,6 +103,11 @@ class Driver:
             return None
         _wait_for_the_end_of(family)
         return status
+
+
+def _heed_interrupts() -> None:
+    """Undo what a shell does to commands in the background: they ignore Ctrl-C until somebody asks for it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def kill_driver(driver: Driver, _: random.Random) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fault_injection import compare, front_of, plan_searches, render, trials_of
-from benchmarks.faults import FAULTS, descendants
+from benchmarks.faults import FAULTS, Driver, descendants
 from reports.records import TrialStatus
 from search.studies.records import read_study
 from tests.reports_tests.synthetic import make_record
@@ -69,3 +70,15 @@ def test_descendants_are_found_through_several_generations() -> None:
             for pid in descendants(process.pid):
                 os.kill(pid, 9)
             process.kill()
+
+
+def test_a_driver_heeds_ctrl_c_also_where_the_benchmark_runs_in_the_background(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # so a shell starts what ends with "&"
+    try:
+        driver = Driver(("--help",), tmp_path, tmp_path / "log", None)
+        status = Path(f"/proc/{driver.process.pid}/status").read_text(encoding="utf-8")
+        assert driver.wait(60) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+    ignored = next(line.split()[1] for line in status.splitlines() if line.startswith("SigIgn:"))
+    assert not int(ignored, 16) & 1 << (signal.SIGINT - 1)
