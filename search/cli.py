@@ -6,13 +6,14 @@ Each command imports what it needs when it runs, so that ``prunefront --help`` a
 from __future__ import annotations
 
 import os
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from search.terminal import OneLineErrors
+from search.terminal import INTERRUPTED, OneLineErrors, warn
 
 __all__ = ["app", "main"]
 
@@ -326,4 +327,8 @@ def main() -> None:
     """Run the command line."""
     # Read when torch is imported: threads that spin while they wait slow down all others on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    app(prog_name="prunefront")
+    try:
+        app(prog_name="prunefront")
+    except KeyboardInterrupt:  # before a command had begun
+        warn("interrupted")
+        sys.exit(INTERRUPTED)

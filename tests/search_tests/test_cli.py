@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from pruning_core.errors import InfeasibleBudgetsError, StorageError
+from search import cli
 from search.cli import app
 from search.terminal import TRACEBACK_VARIABLE, OneLineErrors
 from tests.synthetic import make_network
@@ -61,6 +62,19 @@ def test_a_traceback_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TRACEBACK_VARIABLE, "1")
     result = runner.invoke(ending_with(StorageError("full")), ["fail"])
     assert isinstance(result.exception, StorageError)
+
+
+def test_ctrl_c_before_a_command_has_begun_ends_with_130_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_ctrl_c_ends_with_130() -> None:
