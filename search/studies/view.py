@@ -61,6 +61,7 @@ class BoundedHistory:
         self._unfinished: list[int] = []
         self._finished: list[int] = []  # places in the history, rising
         self._front: list[int] = []
+        self._front_values = np.empty(0)  # reading them from so many trials would take longer than all else
 
     def shown(
         self, trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]
@@ -93,10 +94,19 @@ class BoundedHistory:
             if trials[place].state.is_finished() and not self._is_hidden(trials[place])
         ]
         self._finished = sorted([*self._finished, *finished])
-        candidates = sorted([*self._front, *(place for place in finished if _counts(trials[place]))])
-        values = np.array([trials[place].values for place in candidates], dtype=np.float64)
-        is_member = non_dominated(values.reshape(-1, len(directions)), [_OURS[one] for one in directions])
-        self._front = [place for place, is_one in zip(candidates, is_member, strict=True) if is_one]
+        counting = [place for place in finished if _counts(trials[place])]
+        if counting:
+            self._update_front(counting, [trials[place].values for place in counting], directions)
+
+    def _update_front(
+        self, places: Sequence[int], values: Sequence[Sequence[float]], directions: Sequence[StudyDirection]
+    ) -> None:
+        known = self._front_values.reshape(-1, len(directions))
+        candidates = np.array([*self._front, *places])
+        order = np.argsort(candidates)
+        candidates, both = candidates[order], np.vstack([known, values])[order]
+        is_member = non_dominated(both, [_OURS[one] for one in directions])
+        self._front, self._front_values = candidates[is_member].tolist(), both[is_member]
 
 
 _OURS = {StudyDirection.MAXIMIZE: Direction.MAXIMIZE, StudyDirection.MINIMIZE: Direction.MINIMIZE}
