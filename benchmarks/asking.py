@@ -91,8 +91,7 @@ def measure(name: str, task: SearchTask, num_trials: int, num_asks: int) -> tupl
     history = BoundedHistory(SAMPLERS[name].max_history)
 
     def view(shown: optuna.Study) -> StudyView:
-        trials = shown.get_trials(deepcopy=False)
-        return StudyView(shown, history.shown(trials, shown.directions))
+        return StudyView(shown, lambda: history.shown(shown.get_trials(deepcopy=False), shown.directions))
 
     study.sampler = PerTrialSampler(task.space, make, lambda _: False, view)
     cpu_s, wall_s = [], []

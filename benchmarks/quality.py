@@ -5,8 +5,10 @@
 
 Cells are filled in order of worth: seed by seed, budget by budget, ours and L1 first. Finished stages are found in
 the store and finished cells in the table's file, so it can be interrupted at any time, and goes on elsewhere with
-another device. Peers' tools run in environments of their own, which ``--environments`` keeps; one that cannot be
-installed is named on the page. Writes quality-PRESET.json, .md and .svg.
+another device. Dense networks, predictors and selectors that lie in benchmarks/networks are not trained again;
+``--keep`` puts those that were trained there. Peers' tools run in environments of their own, which
+``--environments`` keeps; one that cannot be installed is named on the page. Writes quality-PRESET.json, .md and
+.svg.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 import torch
 
 from benchmarks.cells import Cell, Place, Table, fill_cells
+from benchmarks.committed_stages import COMMITTED, copy_trained
 from benchmarks.peers.environments import PeerError
 from benchmarks.peers.pruners import PRUNERS
 from benchmarks.quality_page import draw, render
@@ -45,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", help="as torch spells it; default: what the preset is meant for")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU")
     parser.add_argument("--budgets", type=float, nargs="+", help="some of the preset's; default: all")
+    parser.add_argument("--keep", action="store_true", help="put trained networks into benchmarks/networks")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="ROW")
     args = parser.parse_args(argv)
@@ -61,6 +65,7 @@ def fill(args: argparse.Namespace, preset: Preset) -> list[Cell]:
     name = f"quality-{args.preset}"
     missing: dict[str, str] = {}
     data = load_data(_config(preset, path, Place("random", 0.5, 0)).dataset)
+    store, committed = ArtifactStore(args.store), ArtifactStore(COMMITTED)
 
     def identify(place: Place) -> dict[str, Any]:
         row, config = ROWS[place.row], _config(preset, path, place)
@@ -73,11 +78,11 @@ def fill(args: argparse.Namespace, preset: Preset) -> list[Cell]:
 
     def measure(place: Place) -> dict[str, Any] | None:
         row, config = ROWS[place.row], _config(preset, path, place)
+        plan = plan_run(config, data.fingerprint)
+        copy_trained(plan, committed, store)
         try:
             if row.peer is None:
-                figures = measure_ours(
-                    config, data, ArtifactStore(args.store), device=args.device, threads=args.threads
-                )
+                figures = measure_ours(config, data, store, device=args.device, threads=args.threads)
             else:
                 figures = dict(
                     measure_peer(
@@ -94,6 +99,8 @@ def fill(args: argparse.Namespace, preset: Preset) -> list[Cell]:
             missing[place.row] = str(error)
             print(error, flush=True)
             return None
+        if args.keep:
+            copy_trained(plan, store, committed)
         accuracy = 100 * figures["num_correct"] / figures["num_images"]
         print(f"seed {place.seed}, MACs {place.macs:g}, {place.row}: {accuracy:.2f} %", flush=True)
         return figures

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.code_digests import digest_parts, essence_of, parts_of_file
 from benchmarks.peers.methods import PEERS, Peer
 from benchmarks.replay_runs import Conditions, Ours
 from search.early_stopping.halving import HALVINGS
+from search.sampling.samplers import SAMPLERS
 
 __all__ = ["COMPARED", "OURS", "ROWS", "RULES", "Settings", "is_ours", "is_peer", "row_name"]
 
@@ -25,8 +27,8 @@ _ALWAYS = (
     "search/replay/regressors.py",
     "search/replay/simulation.py",
     "benchmarks/replay_runs.py",
-    "search/sampling/samplers.py",
 )
+_SAMPLERS = "search/sampling/samplers.py"
 _OF_SAMPLERS = {
     "along_front": (
         "search/sampling/along_front.py",
@@ -81,29 +83,30 @@ class Settings:
     def identify(self, row: str) -> Mapping[str, Any]:
         """Return what a cell of a row depends on: recording, conditions and the code that decides."""
         one = ROWS[row]
-        if isinstance(one, Peer):
-            runner = one.runner[0].replace(".", "/") + ".py"
-            files, version = [*_ALWAYS[:4], runner], one.requirements[0]
-        else:
-            files = [*_ALWAYS, *_OF_SAMPLERS.get(one.sampler, ()), *(_OF_RULES if one.rule != "none" else ())]
-            version = ""
         return {
-            "recording": _digest([self.recording]),
+            "recording": _digest_bytes(self.recording),
             "trainings": self.conditions.trainings,
             "slots": self.conditions.slots,
             "eta": self.conditions.eta,
-            "peer": version,
-            "code": _digest(_ROOT / file for file in files),
+            "peer": one.requirements[0] if isinstance(one, Peer) else "",
+            "code": digest_parts([*(essence_of(_ROOT / file) for file in _files_of(one)), *_choices_of(one)]),
         }
 
 
-def _digest(paths: Iterable[Path]) -> str:
-    return _digest_of(tuple(paths))
+def _files_of(one: Ours | Peer) -> tuple[str, ...]:
+    if isinstance(one, Peer):
+        return (*_ALWAYS, one.runner[0].replace(".", "/") + ".py")
+    return (*_ALWAYS, *_OF_SAMPLERS.get(one.sampler, ()), *(_OF_RULES if one.rule != "none" else ()))
 
 
-@lru_cache(maxsize=256)
-def _digest_of(paths: tuple[Path, ...]) -> str:
-    whole = hashlib.sha256()
-    for path in paths:
-        whole.update(path.read_bytes())
-    return whole.hexdigest()[:16]
+def _choices_of(one: Ours | Peer) -> tuple[str, ...]:
+    """Return how our table of samplers makes one, and how much of the history that one is shown."""
+    if isinstance(one, Peer):
+        return ()
+    kind = SAMPLERS[one.sampler]
+    return parts_of_file(_ROOT / _SAMPLERS, [kind.make.__name__]), str(kind.max_history)
+
+
+@lru_cache(maxsize=8)
+def _digest_bytes(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

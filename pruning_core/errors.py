@@ -8,6 +8,7 @@ PrunefrontError                what must hold, what came, what to do: one line, 
 |-- InfeasibleBudgetsError     below what the narrowest network reaches
 |-- StorageError               a full disk, a folder from another version, an object store that is gone
 |-- NonFiniteLossError         training diverged; nothing of it is kept
+|-- FailedStageError           a stage that all trials of a search need
 |-- LostProcessError           another process of the same run failed or ended
 `-- ClusterError               no cluster there, or one of its machines cannot run trials
 """
@@ -45,6 +46,10 @@ class StorageError(PrunefrontError):
 
 class NonFiniteLossError(PrunefrontError):
     """A loss became NaN or infinite; no weight was updated with it."""
+
+
+class FailedStageError(PrunefrontError):
+    """A stage that every configuration of a search needs cannot be built; no trial was given up for it."""
 
 
 class LostProcessError(PrunefrontError):

@@ -76,7 +76,7 @@ def hyperparameter_importances(spec: SearchSpec, study: StudyRecords) -> dict[st
         spec.space,
     )
     whole = optuna.create_study(directions=[direction.value for direction in study.objectives.values()])
-    view = StudyView(whole, trials)
+    view = StudyView(whole, lambda: trials)
     found = {
         name: _importances(view, index, direction, len(trials))
         for index, (name, direction) in enumerate(study.objectives.items())

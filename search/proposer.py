@@ -15,6 +15,7 @@ from search.backend import PruningBackend, TrialPlan
 from search.early_stopping.rung_book import RungBook
 from search.listener import SearchListener
 from search.outcomes import ItemOutcome, OutcomeStatus
+from search.shared_stages import SharedStages
 from search.spec import SearchSpec
 from search.spec_settings import COUNTED
 from search.studies.study import AskedTrial, ReachedRung, SearchStudy
@@ -68,9 +69,7 @@ class Proposer:
         self._waiting: dict[int, Proposal] = {}
         self._running: dict[int, Proposal] = {}
         self._rungs = RungBook(spec)
-        self._building: set[str] = set()
-        self._built: set[str] = set()
-        self._broken: dict[str, str] = {}
+        self._stages = SharedStages(spec, backend)
         self._tried = TriedConfigurations(spec, backend)
         self._num_counted = 0
         self._num_repeated = 0
@@ -108,7 +107,7 @@ class Proposer:
     def awaited_stages(self) -> tuple[str, ...]:
         """Keys of the stages that are being built and that trials wait for."""
         needed = {stage.key for proposal in self._waiting.values() for stage in proposal.plan.stages}
-        return tuple(sorted(self._building & needed))
+        return tuple(sorted(self._stages.building & needed))
 
     def config_of(self, item: WorkItem) -> Mapping[str, object]:
         """Return the configuration that an item which was handed out runs with, as plain data."""
@@ -132,6 +131,7 @@ class Proposer:
         Raises:
             StorageError: The worker could not write its results, so no other could; its trial can be resumed.
             ClusterError: The worker's machine cannot run any item as the driver means it; likewise.
+            FailedStageError: A shared stage failed that every configuration needs; likewise.
         """
         proposal = self._running.get(item.number) if item.kind is ItemKind.TRIAL else None
         self._timeline.add_item(item, outcome.to_plain(), proposal.plan.stages if proposal else ())
@@ -156,8 +156,8 @@ class Proposer:
             self._halve()
             item = choose_item(
                 [proposal.planned for proposal in self._waiting.values()],
-                built=self._built,
-                running=self._building,
+                built=self._stages.built,
+                running=self._stages.building,
             )
             if item is not None:
                 return item
@@ -179,18 +179,14 @@ class Proposer:
 
     def _start(self, item: WorkItem) -> None:
         if item.kind is ItemKind.STAGE:
-            self._building.add(item.key)
+            self._stages.building.add(item.key)
         else:
             self._running[item.number] = self._waiting.pop(item.number)
             self._study.mark_started(item.number, item.key)
         self._listener.item_started(item)
 
     def _finish_stage(self, item: WorkItem, outcome: ItemOutcome) -> None:
-        self._building.discard(item.key)
-        if outcome.status is OutcomeStatus.COMPLETE:
-            self._built.add(item.key)
-            return
-        self._broken[item.key] = f"shared stage {item.name!r} failed: {outcome.reason}"
+        self._stages.finish(item, outcome)
         for proposal in list(self._waiting.values()):
             self._fail_if_broken(proposal)
 
@@ -265,7 +261,7 @@ class Proposer:
             return
         self._num_repeated = 0
         self._tried.add(key, asked.number)
-        self._built.update(stage.key for stage in proposal.plan.stages if self._is_built(stage.key))
+        self._stages.find_built(proposal.plan)
         if asked.is_waiting:
             self._rungs.hold(proposal)
             return
@@ -282,9 +278,6 @@ class Proposer:
             return None
         return Proposal(asked=asked, config=config, plan=plan, rungs=self._spec.rungs)
 
-    def _is_built(self, key: str) -> bool:
-        return key in self._built or self._backend.has_artifact(key)
-
     def _end_if_infeasible(self, proposal: Proposal) -> None:
         try:
             self._backend.check(proposal.config)
@@ -298,9 +291,9 @@ class Proposer:
             self._num_infeasible = 0
 
     def _fail_if_broken(self, proposal: Proposal) -> None:
-        broken = [self._broken[stage.key] for stage in proposal.plan.stages if stage.key in self._broken]
-        if broken and self._waiting.pop(proposal.asked.number, None) is not None:
-            self._end(proposal, TrialStatus.FAILED, broken[0])
+        reason = self._stages.why_broken(proposal.plan)
+        if reason is not None and self._waiting.pop(proposal.asked.number, None) is not None:
+            self._end(proposal, TrialStatus.FAILED, reason)
 
     def _end(
         self, proposal: Proposal, status: TrialStatus, reason: str, outcome: ItemOutcome | None = None
@@ -326,7 +319,7 @@ class Proposer:
     @property
     def _is_idle(self) -> bool:
         """Whether nothing runs, is ready to run, or may be proposed; trials may wait at rungs."""
-        return not (self._waiting or self._running or self._building or self._may_propose())
+        return not (self._waiting or self._running or self._stages.building or self._may_propose())
 
     def _may_propose(self) -> bool:
         num_open = len(self._waiting) + len(self._running) + len(self._rungs.waiting)

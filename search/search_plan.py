@@ -15,9 +15,8 @@ from reports.formats import amount_of, percent
 from search.backend import Facts, PruningBackend
 from search.spec import SearchSpec
 from search.studies.earlier_studies import read_earlier_trials
-from spaces import Value
 
-__all__ = ["BudgetReach", "SearchPlan", "describe_once", "plan_search"]
+__all__ = ["BudgetReach", "SearchPlan", "describe_once", "draw_configurations", "plan_search"]
 
 _NUM_DRAWS = 256
 
@@ -84,7 +83,7 @@ def plan_search(spec: SearchSpec, backend: PruningBackend) -> SearchPlan:
     Raises:
         PrunefrontError: What a user must mend before anything can run.
     """
-    configs = [spec.make_config(values) for values in _draw(spec)]
+    configs = draw_configurations(spec, _NUM_DRAWS)
     described = _describe_networks(configs, backend)
     facts = next(iter(described.values()))
     _check_first(spec, backend)
@@ -127,9 +126,10 @@ def _check_first(spec: SearchSpec, backend: PruningBackend) -> None:
                 )
 
 
-def _draw(spec: SearchSpec) -> list[Mapping[str, Value]]:
+def draw_configurations(spec: SearchSpec, num_draws: int) -> list[PruningConfig]:
+    """Return random configurations of a search, the same ones each time."""
     study = optuna.create_study(sampler=RandomSampler(seed=spec.sampler.seed))
-    return [spec.space.suggest(study.ask()) for _ in range(_NUM_DRAWS)]
+    return [spec.make_config(spec.space.suggest(study.ask())) for _ in range(num_draws)]
 
 
 def _network_of(config: PruningConfig) -> str:

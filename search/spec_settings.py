@@ -78,9 +78,9 @@ class SamplerConfig(Settings):
 class LimitsConfig(Settings):
     """When the search ends: after ``trials`` that trained, or once ``hours`` have passed (running trials end first).
 
-    ``memory_retries``: how often a trial that runs out of memory is run again, with half the batch sizes each time; its
-    record says so. ``max_failures``: how often a stage or trial whose process was killed is run again; machines that
-    the cluster takes away on purpose do not count.
+    ``memory_retries``: how often a trial that runs out of memory is run again, with half the batch sizes each time (its
+    record says so), and a shared stage, as it is. ``max_failures``: how often a stage or trial whose process was killed
+    is run again; machines that the cluster takes away on purpose do not count.
     """
 
     trials: PositiveInt = 40

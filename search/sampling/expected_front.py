@@ -67,11 +67,8 @@ def expected_gains(
 
 
 def _allowed(points_UM: Floats, costs_CM: Floats) -> NDArray[np.bool_]:
-    """Tell which points allow a network of which costs, C x U."""
-    points_MU, costs_MC = (
-        values.T.astype(np.float32, order="C")
-        for values in (points_UM, costs_CM)  # in half the time
-    )
+    """Tell which points allow a network of which costs, C x U; in single precision, for half the memory traffic."""
+    points_MU, costs_MC = (values.T.astype(np.float32, order="C") for values in (points_UM, costs_CM))
     is_allowed_CU = np.ones((len(costs_CM), len(points_UM)), dtype=np.bool_)
     for points_U, costs_C in zip(points_MU, costs_MC, strict=True):
         is_allowed_CU &= points_U >= costs_C[:, None]

@@ -59,7 +59,7 @@ def _weighted_products(weights_CN: Floats, left_ND: Floats, right_NT: Floats) ->
 
 
 def _squares(at_CB: Floats, places_NB: Floats) -> Floats:
-    """Return squared distances, C x N; budget by budget, which takes a third of the time of all at once."""
+    """Return squared distances, C x N; budget by budget, so that no C x N x B array is made."""
     squares_CN = np.zeros((len(at_CB), len(places_NB)))
     for at_C, places_N in zip(at_CB.T, places_NB.T, strict=True):
         squares_CN += (at_C[:, None] - places_N) ** 2

@@ -27,16 +27,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import (
-    BaseSampler,
-    GPSampler,
-    NSGAIIISampler,
-    NSGAIISampler,
-    QMCSampler,
-    RandomSampler,
-)
+from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler
 
 from search.sampling.along_front import AlongFrontSampler
+from search.sampling.genetic import NSGA2, NSGA3
 from search.sampling.parzen import make_parzen_sampler
 from search.sampling.search_task import SearchTask
 
@@ -65,12 +59,12 @@ def _tpe(_task: SearchTask, _search_seed: int, proposal_seed: int) -> BaseSample
     return make_parzen_sampler(proposal_seed)  # [Ozaki2022]
 
 
-def _nsga2(_task: SearchTask, _search_seed: int, proposal_seed: int) -> BaseSampler:
-    return NSGAIISampler(seed=proposal_seed, population_size=_POPULATION)  # [Deb2002]
+def _nsga2(task: SearchTask, _search_seed: int, proposal_seed: int) -> BaseSampler:
+    return NSGA2(task.space, seed=proposal_seed, population_size=_POPULATION)  # [Deb2002]
 
 
-def _nsga3(_task: SearchTask, _search_seed: int, proposal_seed: int) -> BaseSampler:
-    return NSGAIIISampler(seed=proposal_seed, population_size=_POPULATION)  # [Deb2014]
+def _nsga3(task: SearchTask, _search_seed: int, proposal_seed: int) -> BaseSampler:
+    return NSGA3(task.space, seed=proposal_seed, population_size=_POPULATION)  # [Deb2014]
 
 
 def _gp(_task: SearchTask, _search_seed: int, proposal_seed: int) -> BaseSampler:
@@ -97,9 +91,7 @@ def _along_front(task: SearchTask, search_seed: int, proposal_seed: int) -> Base
 
 
 def _known_costs(task: SearchTask, search_seed: int, proposal_seed: int) -> BaseSampler:
-    from search.sampling.known_costs import (
-        KnownCostsSampler,  # scikit-learn takes seconds, and reading a spec comes here
-    )
+    from search.sampling.known_costs import KnownCostsSampler  # scipy.optimize: reading a spec comes here
 
     return KnownCostsSampler(task, _qmc(task, search_seed, proposal_seed), proposal_seed)
 

@@ -222,8 +222,12 @@ class SearchStudy:
 
     def _view(self, study: optuna.Study) -> StudyView:
         """Show samplers what they may learn from."""
-        trials = [*self._earlier, *study.get_trials(deepcopy=False)]
-        return StudyView(study, self._history.shown(trials, study.directions))
+
+        def choose() -> Sequence[FrozenTrial]:
+            trials = [*self._earlier, *study.get_trials(deepcopy=False)]
+            return self._history.shown(trials, study.directions)
+
+        return StudyView(study, choose)
 
     def _complete_proposal(self, trial: optuna.Trial, started_at: float | None) -> AskedTrial:
         values = trial.user_attrs.get(VALUES)

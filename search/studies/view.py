@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable, Container, Sequence
+from functools import cached_property
 
 import numpy as np
 from optuna import Study
@@ -26,12 +27,17 @@ class StudyView(Study):
 
     Args:
         study: Where trials and attributes are written.
-        trials: What is shown instead of its trials.
+        choose: Returns what is shown instead of its trials. Called once, when they are first looked at: not all
+            samplers do, and of a long study it takes a while.
     """
 
-    def __init__(self, study: Study, trials: Sequence[FrozenTrial]) -> None:
+    def __init__(self, study: Study, choose: Callable[[], Sequence[FrozenTrial]]) -> None:
         vars(self).update(vars(study))
-        self._shown = trials
+        self._choose = choose
+
+    @cached_property
+    def _shown(self) -> Sequence[FrozenTrial]:
+        return self._choose()
 
     def _get_trials(
         self,

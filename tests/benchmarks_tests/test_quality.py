@@ -39,12 +39,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_searches.write_tiny_data(tmp_path_factory.mktemp("quality"))
 
 
-def fill(root: Path, *rows: str) -> list[Any]:
+def fill(root: Path, *rows: str, place: str = "", keep: bool = False) -> list[Any]:
     args = Namespace(
         preset="tiny",
         data=root,
-        store=root / "store",
-        out=root / "out",
+        store=root / place / "store",
+        out=root / place / "out",
+        keep=keep,
         environments=root / "peers",
         device="cpu",
         threads=1,
@@ -71,6 +72,25 @@ def test_every_tool_meets_the_budget_and_is_found_again(root: Path, monkeypatch:
     monkeypatch.setattr(quality, "measure_ours", None)  # would fail if it was called
     monkeypatch.setattr(quality, "measure_peer", None)
     assert fill(root, *rows) == cells
+
+
+def test_networks_that_were_kept_are_not_trained_again(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quality, "COMMITTED", tmp_path / "networks")
+    first = fill(root, "ours: default", place="here", keep=True)
+    kept = facts_in(tmp_path / "networks")
+    assert len(kept) == 3, "dense network, predictor, selector"
+    second = fill(root, "ours: default", place="elsewhere", keep=True)
+    assert second[0]["num_correct"] == first[0]["num_correct"]
+    assert kept.items() <= facts_in(root / "elsewhere/store").items(), (
+        "their seconds tell that they were copied"
+    )
+    assert facts_in(tmp_path / "networks") == kept
+
+
+def facts_in(store: Path) -> dict[str, str]:
+    return {path.parent.name: path.read_text() for path in store.rglob("facts.json")}
 
 
 def test_a_tool_that_cannot_run_is_named_with_the_reason(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

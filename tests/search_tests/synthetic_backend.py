@@ -32,7 +32,7 @@ FACTORY = "tests.search_tests.synthetic_backend:create"
 DENSE_MACS, DENSE_PARAMS, NUM_IMAGES = 1_000_000, 100_000, 400
 MINIMUM_SHARE = 0.2
 CRASHES, BUG, NOT_A_NUMBER, KILLS_WORKER, FULL_DISK, BROKEN_SELECTOR = 901, 902, 903, 904, 905, 906
-CRASHES_AT_THE_END, OUT_OF_MEMORY = 907, 908
+CRASHES_AT_THE_END, OUT_OF_MEMORY, NO_ROOM_AT_FIRST = 907, 908, 909
 LARGEST_BATCH = 40  # that there is memory for, with the last of them
 
 
@@ -83,6 +83,10 @@ class SyntheticBackend:
         time.sleep(config.saliency.selector.epochs / 100)
         if name == "selector" and config.seed == BROKEN_SELECTOR:
             raise NonFiniteLossError("the loss of stage 'selector' must be finite, but got nan")
+        if name == "dense" and config.seed == NO_ROOM_AT_FIRST and not (self._root / "starved").exists():
+            self._root.mkdir(parents=True, exist_ok=True)
+            (self._root / "starved").touch()
+            raise MemoryError("others use it")
         self._finish(key)
 
     def run_rung(self, config: PruningConfig, epochs: int) -> Mapping[str, Any]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import optuna
 import pytest
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, NSGAIIISampler, NSGAIISampler
 from optuna.trial import TrialState
 
 from pruning_core.config import PruningConfig
 from reports.objectives import Direction
+from search.sampling import samplers
 from search.sampling.per_trial_sampler import PerTrialSampler
 from search.sampling.samplers import SAMPLERS, make_sampler
 from search.sampling.search_task import SearchTask
@@ -60,7 +61,7 @@ def wrap(name: str, space: SearchSpace, seed: int) -> PerTrialSampler:
         )
 
     def view(study: optuna.Study) -> StudyView:
-        return StudyView(study, history.shown(study.get_trials(deepcopy=False), study.directions))
+        return StudyView(study, lambda: history.shown(study.get_trials(deepcopy=False), study.directions))
 
     return PerTrialSampler(space, make, lambda _: False, view)
 
@@ -130,6 +131,15 @@ def test_what_is_given_for_a_trial_is_kept_and_the_rest_is_drawn(name: str) -> N
         assert values["method"] == "l1"
         assert values.keys() == {"budgets.macs", "method", "importance.allocation"}
         study.tell(trial, [float(str(values["budgets.macs"])), float(str(values["budgets.macs"]))])
+
+
+@pytest.mark.parametrize(("name", "own"), [("NSGA2", NSGAIISampler), ("NSGA3", NSGAIIISampler)])
+def test_a_genetic_algorithm_that_is_told_the_space_breeds_as_one_that_reads_it_off_the_trials(
+    name: str, own: Callable[..., BaseSampler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = propose(name.lower(), num_trials=60)
+    monkeypatch.setattr(samplers, name, lambda _space, **settings: own(**settings))
+    assert propose(name.lower(), num_trials=60) == told
 
 
 def test_low_discrepancy_proposals_fill_a_range_evenly() -> None:

@@ -67,12 +67,27 @@ def test_running_trials_are_always_seen() -> None:
 
 def test_a_view_shows_its_trials_only_and_writes_to_the_study() -> None:
     study = study_of(*FRONT_FIRST, TrialState.RUNNING)
-    view = StudyView(study, study.trials[:3])
+    view = StudyView(study, lambda: study.trials[:3])
     assert numbers(view.get_trials()) == [0, 1, 2]
     assert numbers(view.get_trials(states=(TrialState.RUNNING,))) == []
     view.set_user_attr("seen", 3)
     assert study.user_attrs == {"seen": 3}
     assert len(study.trials) == 11
+
+
+def test_what_a_view_shows_is_chosen_once_and_only_if_it_is_looked_at() -> None:
+    study = study_of(*FRONT_FIRST)
+    chosen = []
+
+    def choose() -> list[FrozenTrial]:
+        chosen.append(len(study.trials))
+        return study.trials[:3]
+
+    view = StudyView(study, choose)
+    assert view.directions == study.directions
+    assert chosen == []
+    assert numbers(view.get_trials()) == numbers(view.get_trials()) == [0, 1, 2]
+    assert chosen == [10]
 
 
 def test_what_is_shown_does_not_depend_on_how_often_it_was_asked_for() -> None:
