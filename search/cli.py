@@ -76,12 +76,17 @@ def plan(
     price: Annotated[
         float | None, typer.Option(min=0, metavar="AMOUNT", help="Of one hour of one slot; with --probe.")
     ] = None,
+    slots: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Trials at once, if not as many as here; with --probe."),
+    ] = None,
 ) -> None:
     """What would run, what cannot be met, and how long it will take."""
     _read_first(spec, overrides)
     from search.commands.plan import PlanRequest, show_plan
 
-    show_plan(spec, overrides or [], PlanRequest(num_configurations=configurations, probe=probe, price=price))
+    request = PlanRequest(num_configurations=configurations, probe=probe, price=price, slots=slots)
+    show_plan(spec, overrides or [], request)
 
 
 @app.command()

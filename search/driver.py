@@ -164,6 +164,7 @@ def _run(
                     resources={"cpu": spec.resources.cpus_per_trial, "gpu": spec.resources.gpus_per_trial},
                     folder=place.folder,
                     max_failures=spec.limits.max_failures,
+                    on_death=searcher.note_death,
                     on_step=_all(interrupts.check, searcher.check, searcher.look_ahead),
                 )
         reason = FINISHED

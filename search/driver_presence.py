@@ -11,7 +11,7 @@ from search.studies.folder import StudyFolder
 from search.studies.holder import Holder
 from search.studies.place import database_of
 
-__all__ = ["driver_of", "is_driven", "process_lives"]
+__all__ = ["driver_of", "is_driven", "last_host_elsewhere", "process_lives"]
 
 
 def is_driven(folder: StudyFolder) -> bool:
@@ -32,14 +32,19 @@ def driver_of(folder: StudyFolder) -> Holder | None:
     url = database_of(folder)
     if url is not None:
         return who_holds(url, folder.study)
-    try:
-        holder = json.loads(folder.lock_path.read_text(encoding="utf-8"))
-        pid, host = int(holder["pid"]), holder["host"]
-    except (OSError, ValueError, KeyError, TypeError):
+    holder = _last_holder(folder)
+    if holder is None or holder.host != socket.gethostname() or not process_lives(holder.pid):
         return None
-    if host != socket.gethostname() or not process_lives(pid):
-        return None
-    return Holder(pid=pid, user=str(holder.get("user")), host=host, since=str(holder.get("since")))
+    return holder
+
+
+def last_host_elsewhere(folder: StudyFolder) -> str | None:
+    """Return the other machine on which a study was last driven; whether its driver lives, only that machine knows.
+
+    None if it was this one, or if a database knows.
+    """
+    holder = None if database_of(folder) is not None else _last_holder(folder)
+    return None if holder is None or holder.host == socket.gethostname() else holder.host
 
 
 def process_lives(pid: int) -> bool:
@@ -51,3 +56,16 @@ def process_lives(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _last_holder(folder: StudyFolder) -> Holder | None:
+    try:
+        holder = json.loads(folder.lock_path.read_text(encoding="utf-8"))
+        return Holder(
+            pid=int(holder["pid"]),
+            user=str(holder.get("user")),
+            host=str(holder["host"]),
+            since=str(holder.get("since")),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pruning_core.budgets import Resource
+from pruning_core.budgets import COUNTED_ALWAYS, Resource
 from pruning_core.config import PruningConfig
 from pruning_core.errors import InfeasibleBudgetsError
-from reports.formats import amount_of, percent
+from reports.formats import amount, amount_of, percent
 from search.backend import Facts, PruningBackend
 from search.spec import SearchSpec
 from search.studies.study import new_study_in_memory
 from spaces import Value
 
-__all__ = ["FirstProposal", "first_proposals", "proposal_rows"]
+__all__ = ["FirstProposal", "first_proposals", "proposal_rows", "unlimited_notes"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,8 +22,8 @@ class FirstProposal:
     """A configuration.
 
     ``limits``: what its network costs at most, by resource with a budget; budgets are met, and the one that binds is
-    used up. ``dense``: what the dense network costs of them. ``new_stages``: names of the shared stages that no
-    configuration before it needs. ``problem``: why it cannot run; None if it can.
+    used up. ``dense``: what the dense network costs of them, and of what every run counts. ``new_stages``: names of
+    the shared stages that no configuration before it needs. ``problem``: why it cannot run; None if it can.
     """
 
     values: Mapping[str, Value]
@@ -61,10 +61,11 @@ def first_proposals(
         config = spec.make_config(values)
         plan = backend.plan(config)
         tried.add(plan.trial_key)
-        facts = describe(config)
+        facts, budgets = describe(config), dict(config.budgets.items())
         dense = {
             resource: resource.amount(float(str(facts[f"dense.{resource}"])))
-            for resource, _ in config.budgets.items()
+            for resource in Resource
+            if resource in COUNTED_ALWAYS or resource in budgets
         }
         problem = _problem(config, backend)
         new = [stage for stage in plan.stages if stage.key not in seen] if problem is None else []
@@ -73,7 +74,7 @@ def first_proposals(
             FirstProposal(
                 values=values,
                 config=config,
-                limits={resource: one.limit(dense[resource]) for resource, one in config.budgets.items()},
+                limits={resource: one.limit(dense[resource]) for resource, one in budgets.items()},
                 dense=dense,
                 new_stages=tuple(stage.name for stage in new),
                 problem=problem,
@@ -106,6 +107,20 @@ def proposal_rows(proposals: Sequence[FirstProposal]) -> tuple[list[str], list[l
     return header, rows
 
 
+def unlimited_notes(proposals: Sequence[FirstProposal]) -> list[str]:
+    """Say of what every run counts, but no proposal has a budget for, why the table has no column of it."""
+    unlimited = [one for one in COUNTED_ALWAYS if not any(one in proposal.limits for proposal in proposals)]
+    return [
+        f"{resource} are not predicted: they follow from the channels that are chosen, and without "
+        f"budgets.{resource} only the dense network's {_largest_dense(proposals, resource)} bound them"
+        for resource in unlimited
+    ]
+
+
+def _largest_dense(proposals: Sequence[FirstProposal], resource: Resource) -> str:
+    return amount(max(proposal.dense[resource] for proposal in proposals))
+
+
 def _problem(config: PruningConfig, backend: PruningBackend) -> str | None:
     try:
         backend.check(config)
@@ -115,9 +130,10 @@ def _problem(config: PruningConfig, backend: PruningBackend) -> str | None:
 
 
 def _limit(proposal: FirstProposal, resource: Resource) -> str:
-    if resource not in proposal.limits:
+    """Write the most that a network costs: the budget, or without one the dense network, where that is counted."""
+    limit = proposal.limits.get(resource, proposal.dense.get(resource))
+    if limit is None:
         return ""
-    limit = proposal.limits[resource]
     return f"{amount_of(resource, resource.shown(limit))} ({percent(limit / proposal.dense[resource])})"
 
 

@@ -29,6 +29,7 @@ COUNTED = (TrialStatus.COMPLETE, TrialStatus.STOPPED, TrialStatus.FAILED)
 RESERVED_NAMES = ("artifacts", "mlruns", "mlflow.db", "prunefront.json")
 """What lies beside the studies in a results folder, and so cannot be a study's name."""
 
+_SMALLEST_SHARE = 0.0001  # of a GPU; Ray knows no finer ones
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -59,6 +60,14 @@ def _server_address(address: str) -> str:
             f"must be the address of an MLflow server such as http://HOST:5000, but got {address!r}"
         )
     return address
+
+
+def _share_or_whole(gpus: float) -> float:
+    if not (gpus.is_integer() or _SMALLEST_SHARE <= gpus < 1):
+        raise ValueError(
+            f"must be 0, a share of one GPU (from {_SMALLEST_SHARE} to 1) or a whole number of them, but got {gpus:g}"
+        )
+    return gpus
 
 
 class SamplerConfig(Settings):
@@ -92,11 +101,12 @@ class LimitsConfig(Settings):
 class ResourcesConfig(Settings):
     """What one trial gets, and how many run at once (``slots``; null: as many as fit the machine or the cluster).
 
-    ``processes_per_trial``: that train one network together, on one machine; they share the CPUs, and each has a GPU.
+    ``gpus_per_trial``: a share of one GPU, or whole ones. ``processes_per_trial``: that train one network together, on
+    one machine; they share the CPUs, and each has a GPU.
     """
 
     cpus_per_trial: PositiveInt = 1
-    gpus_per_trial: Annotated[float, Field(ge=0)] = 0
+    gpus_per_trial: Annotated[float, Field(ge=0), AfterValidator(_share_or_whole)] = 0
     processes_per_trial: PositiveInt = 1
     slots: PositiveInt | None = None
 

@@ -10,8 +10,8 @@ import optuna
 import typer
 
 from pruning_core.data import load_data
-from pruning_core.errors import InfeasibleBudgetsError, InvalidSettingsError
-from reports.formats import amount, counted, duration, percent
+from pruning_core.errors import InvalidSettingsError
+from reports.formats import amount, counted
 from search.backend import (
     STAGES_BACKEND,
     PruningBackend,
@@ -20,10 +20,10 @@ from search.backend import (
     run_with_stages,
 )
 from search.effects import check_effects
-from search.effort import estimate_effort
-from search.execution.slots import count_slots
-from search.first_proposals import FirstProposal, first_proposals, proposal_rows
+from search.first_proposals import FirstProposal, first_proposals, proposal_rows, unlimited_notes
+from search.gpu_sharing import gpu_memory_mb
 from search.network_check import load_dense_weights
+from search.probe import assume_slots, choose_to_probe, evaluate_probe, probe_pairs
 from search.search_plan import SearchPlan, describe_once, plan_search
 from search.spec import SearchSpec, load_spec
 from search.studies.folder import StudyFolder
@@ -39,12 +39,14 @@ class PlanRequest:
     """What to show beside the plan.
 
     ``num_configurations``: of those that the search begins with. ``probe``: run one of them, and say from it how long
-    the search will take. ``price``: of one hour of one slot, in any currency; None: unknown.
+    the search will take. ``price``: of one hour of one slot, in any currency; None: unknown. ``slots``: how many trials
+    the estimate runs at once; None: as many as the search would on this machine.
     """
 
     num_configurations: int = 8
     probe: bool = False
     price: float | None = None
+    slots: int | None = None
 
 
 def show_plan(path: Path, overrides: Sequence[str], request: PlanRequest) -> None:
@@ -53,8 +55,7 @@ def show_plan(path: Path, overrides: Sequence[str], request: PlanRequest) -> Non
     Raises:
         PrunefrontError: The spec, the data or the network cannot be used, or no budget can be met.
     """
-    if request.price is not None and not request.probe:
-        raise InvalidSettingsError("--price must come with --probe, which finds out how long trials take")
+    _check_probed(request)
     spec = load_spec(path, overrides)
     found = make_plan(spec)
     found.check_feasible()
@@ -65,9 +66,10 @@ def show_plan(path: Path, overrides: Sequence[str], request: PlanRequest) -> Non
     proposals = first_proposals(spec, backend, describe_once(backend), count)
     if request.num_configurations:
         header, rows = proposal_rows(proposals[: request.num_configurations])
-        typer.echo("\n".join(["", "The first configurations:", *table_lines(header, rows)]))
+        notes = unlimited_notes(proposals[: request.num_configurations])
+        typer.echo("\n".join(["", "The first configurations:", *table_lines(header, rows), *notes]))
     if request.probe:
-        typer.echo("\n".join(["", *_probe_lines(spec, found, proposals, backend, request.price)]))
+        typer.echo("\n".join(["", *_probe_lines(spec, found, proposals, backend, request)]))
 
 
 def make_plan(spec: SearchSpec) -> SearchPlan:
@@ -85,6 +87,17 @@ def make_plan(spec: SearchSpec) -> SearchPlan:
     return found
 
 
+def _check_probed(request: PlanRequest) -> None:
+    """Refuse options that would have no effect without a probe.
+
+    Raises:
+        InvalidSettingsError: Names the option.
+    """
+    for name, value in (("--price", request.price), ("--slots", request.slots)):
+        if value is not None and not request.probe:
+            raise InvalidSettingsError(f"{name} must come with --probe, which finds out how long trials take")
+
+
 def _folder(spec: SearchSpec) -> StudyFolder:
     return StudyFolder(Path(spec.storage.path), spec.study)
 
@@ -94,42 +107,17 @@ def _probe_lines(
     found: SearchPlan,
     proposals: Sequence[FirstProposal],
     backend: PruningBackend,
-    price: float | None,
+    request: PlanRequest,
 ) -> list[str]:
     """Run one configuration of middling cost, and write what that says about the whole search."""
-    able = [one for one in proposals if one.problem is None]
-    if not able:
-        raise InfeasibleBudgetsError(
-            f"a probe needs a configuration that can be met, but none of the first {len(proposals)} can; "
-            "raise the budgets"
-        )
-    chosen = sorted(able, key=lambda one: [*one.limits.values()])[len(able) // 2]
+    slots = assume_slots(spec.resources, request.slots)
+    chosen = choose_to_probe(proposals)
     typer.echo(
         "\nprobing: one configuration runs here; what it trains is not trained again by the search ..."
     )
-    result = run_with_stages(chosen.config, backend)
-    slots = count_slots(spec.resources)
-    num_trials = min(spec.limits.trials, spec.space.num_configurations or spec.limits.trials)
-    effort = estimate_effort(
-        stage_seconds=result["stage_seconds"],
-        num_shared_stages=found.num_shared_stages,
-        halving=spec.halving,
-        num_epochs=spec.run.fine_tuning.epochs,
-        num_trials=num_trials,
-        slots=slots,
-    )
-    took = ", ".join(f"{name} {duration(seconds)}" for name, seconds in result["stage_seconds"].items())
-    accuracy = percent(result["num_correct_fine_tuned"] / result["num_images"])
-    hours = effort.work_s / 3600
-    pairs = [
-        ("probe", f"{took}; accuracy {accuracy}"),
-        ("memory", f"{result['peak_memory_mb'] / 1024:.1f} GB per slot at the peak"),
-        ("work", f"{duration(effort.shared_s)} of shared stages, {duration(effort.trial_s)} per trial"),
-        ("time", f"about {duration(effort.wall_s)} with {counted(slots, 'slot')}, if nothing else runs here"),
-    ]
-    if price is not None:
-        pairs.append(("cost", f"about {hours * price:.2f}: {hours:.1f} hours of one slot at {price:g} each"))
-    return pair_lines(pairs)
+    probe = evaluate_probe(spec, found, run_with_stages(chosen.config, backend), slots)
+    gpu_mb = gpu_memory_mb() if spec.resources.gpus_per_trial else None
+    return pair_lines(probe_pairs(probe, spec.resources, gpu_mb=gpu_mb, price=request.price))
 
 
 def plan_lines(spec: SearchSpec, found: SearchPlan) -> list[str]:

@@ -1,11 +1,15 @@
-"""MLflow holds what the study holds: one run per finished trial, with its values. Imports mlflow when it is asked."""
+"""MLflow holds what the study holds: a run that ended as the study did, and one per finished trial, with its values.
+
+Imports mlflow when it is asked.
+"""
 
 from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +17,12 @@ from typing import TYPE_CHECKING
 from pruning_core.errors import StorageError
 from reports.records import RECORD_FILE, TRIAL_KEY_TAG, TrialRecord, from_mlflow
 from search.doctor.findings import Finding, Patient, numbers
+from search.driver_presence import last_host_elsewhere
+from search.next_steps import command
 from search.pick_book import read_picks
-from search.session import FINISHED, INTERRUPTED
+from search.session import FAILED, FINISHED, INTERRUPTED, EndReason
 from search.studies.status import count_left
+from search.timeline import read_timeline
 from search.tracking.store import SQLITE
 from search.tracking.writer import address_of, quieten_mlflow
 
@@ -25,16 +32,32 @@ if TYPE_CHECKING:
 
 __all__ = ["check_mlflow", "rebuild_mlflow"]
 
+_ENDS = {reason.name: reason for reason in (FINISHED, INTERRUPTED, FAILED)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Runs:
+    """What MLflow has of a study.
+
+    ``client``: None: there is no database. ``of_study``: the study's own run. ``of_trials``: theirs, by their keys.
+    """
+
+    client: MlflowClient | None
+    of_study: Run | None = None
+    of_trials: dict[str, list[Run]] = field(default_factory=dict)
+
 
 def check_mlflow(patient: Patient) -> Iterator[Finding]:
-    """Every finished trial has one run, which ended and says what its record says."""
-    if not patient.finished or patient.is_driven:
-        return  # a driver is writing
+    """The study's run ended as the study did; every finished trial has one run, which says what its record says."""
+    if patient.is_driven or "id" not in patient.snapshot.attributes:
+        return  # a driver is writing, or none has begun
     quieten_mlflow()
     from mlflow.exceptions import MlflowException
 
     try:
-        yield from _compare(patient)
+        found = _read_runs(patient)
+        yield from _check_study(patient, found)
+        yield from _compare(patient, found.client, found.of_trials)
     except (MlflowException, OSError) as error:
         yield Finding(
             problem=f"MLflow cannot be read: {' '.join(str(error).split())}",
@@ -53,9 +76,47 @@ def rebuild_mlflow(patient: Patient) -> int:
         return _write(patient)
 
 
-def _compare(patient: Patient) -> Iterator[Finding]:
+def _check_study(patient: Patient, found: _Runs) -> Iterator[Finding]:
+    if found.of_study is None:
+        return  # then runs of trials are missing too, or none has ended
+    from mlflow.entities import RunStatus
+
+    status, last_end = found.of_study.info.status, _last_end(patient)
+    has_ended = RunStatus.is_terminated(RunStatus.from_string(status))
+    if has_ended and (last_end is None or status == last_end.run_status):
+        return
+    host = last_host_elsewhere(patient.folder)
+    if not has_ended and host is not None:
+        yield Finding(
+            problem=f"the study's run is {status}, and was last driven on {host}, where a driver may work on it",
+            remedy=f"type `{command(patient.folder, 'doctor')}` there",
+            is_note=True,
+        )
+        return
+    truth = f"its last driver noted: {last_end.name}" if last_end else "no driver works on the study"
+    yield Finding(
+        problem=f"the study's run is {status}, but {truth}",
+        remedy=f"makes it {_end(patient).run_status}",
+        mend=partial(_replace, patient, found.client, ()),
+    )
+
+
+def _last_end(patient: Patient) -> EndReason | None:
+    """Return why the study's last driver stopped; None if it was killed, or did not say."""
+    events = read_timeline(patient.folder.timeline_path)
+    return _ENDS.get(events[-1].get("reason", "")) if events and events[-1]["event"] == "end" else None
+
+
+def _end(patient: Patient) -> EndReason:
+    """Return what MLflow should say about the study's end."""
+    done = FINISHED if count_left(patient.records, patient.spec) == 0 else INTERRUPTED
+    return _last_end(patient) or done
+
+
+def _compare(
+    patient: Patient, client: MlflowClient | None, runs: Mapping[str, Sequence[Run]]
+) -> Iterator[Finding]:
     finished = {record.trial_key: record for record in patient.finished}
-    client, runs = _read_runs(patient)
     missing = [record.number for key, record in finished.items() if key not in runs]
     twice = {finished[key].number: same for key, same in runs.items() if key in finished and len(same) > 1}
     single = {key: same[0] for key, same in runs.items() if key in finished and len(same) == 1}
@@ -91,8 +152,8 @@ def _compare(patient: Patient) -> Iterator[Finding]:
         )
 
 
-def _read_runs(patient: Patient) -> tuple[MlflowClient | None, dict[str, list[Run]]]:
-    """Return a client and the runs of trials by their keys; nothing is written. None: there is no database."""
+def _read_runs(patient: Patient) -> _Runs:
+    """Read what MLflow has of a study; nothing is written."""
     from mlflow.tracking import MlflowClient
     from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
@@ -100,18 +161,19 @@ def _read_runs(patient: Patient) -> tuple[MlflowClient | None, dict[str, list[Ru
     from search.tracking.projection import all_runs
 
     address = address_of(patient.spec, patient.folder, patient.snapshot.attributes)
-    runs: dict[str, list[Run]] = defaultdict(list)
     if address.uri.startswith(SQLITE) and not Path(address.uri.removeprefix(SQLITE)).exists():
-        return None, runs  # a client would make one
+        return _Runs(client=None)  # a client would make one
     client = MlflowClient(tracking_uri=address.uri)
     experiment = client.get_experiment_by_name(address.study)
     if experiment is None:
-        return client, runs
+        return _Runs(client=client)
     where = [experiment.experiment_id]
-    for parent in all_runs(client, where, f"tags.`{STUDY_ID}` = '{address.study_id}'"):
+    parents = list(all_runs(client, where, f"tags.`{STUDY_ID}` = '{address.study_id}'"))
+    runs: dict[str, list[Run]] = defaultdict(list)
+    for parent in parents:
         for run in all_runs(client, where, f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent.info.run_id}'"):
             runs[run.data.tags.get(TRIAL_KEY_TAG, "")].append(run)
-    return client, runs
+    return _Runs(client=client, of_study=parents[0] if parents else None, of_trials=runs)
 
 
 def _agrees(record: TrialRecord, run: Run, client: MlflowClient | None) -> bool:
@@ -172,8 +234,7 @@ def _write(patient: Patient) -> int:
 
     patient.forget()
     projection = project_study(patient.folder)
-    ended = FINISHED if count_left(patient.records, patient.spec) == 0 else INTERRUPTED
-    projection.sync(patient.records, ended.run_status)
+    projection.sync(patient.records, _end(patient).run_status)
     picks = read_picks(patient.folder)
     picked = {record.number: record for record in patient.finished}.get(picks[0]["trial"]) if picks else None
     if picked is not None:

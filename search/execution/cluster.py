@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import re
 import shutil
 import socket
@@ -17,6 +16,7 @@ import ray
 from pruning_core.errors import ClusterError, InvalidSettingsError
 from search.execution.ray_session import PRIVATE, prepare_driver, temporary_folder
 from search.execution.shipped_code import package_folders, stage_plug_ins
+from search.execution.slots import count_trials_on_gpus
 from search.spec_settings import ResourcesConfig
 
 __all__ = ["check_address", "count_cluster_slots", "joined_cluster", "machines"]
@@ -140,7 +140,7 @@ def count_cluster_slots(resources: ResourcesConfig, nodes: Sequence[Mapping[str,
 
 
 def _fitting(resources: ResourcesConfig, machine: Mapping[str, float]) -> int:
-    wanted = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
-    return min(
-        math.floor(machine.get(name, 0) / amount + 1e-9) for name, amount in wanted.items() if amount > 0
-    )
+    fitting = int(machine.get("CPU", 0) // resources.cpus_per_trial)
+    if resources.gpus_per_trial > 0:
+        return min(fitting, count_trials_on_gpus(machine.get("GPU", 0), resources.gpus_per_trial))
+    return fitting

@@ -18,6 +18,8 @@ from search.work_items import WorkItem
 
 __all__ = ["RaySearcher", "Watch"]
 
+_LOW_ON_MEMORY = "running low on memory"  # in what Ray says of a worker that it ended before the kernel would
+
 
 class Watch(Protocol):
     """Looks, every now and then, whether the search can go on."""
@@ -61,6 +63,7 @@ class RaySearcher(Searcher):
         self._num_meetings = 0
         self._has_looked_ahead = False
         self._items: dict[str, tuple[WorkItem, float]] = {}
+        self._deaths: dict[str, str] = {}
         self.error: Exception | None = None
 
     def suggest(self, trial_id: str) -> Any:
@@ -75,17 +78,22 @@ class RaySearcher(Searcher):
         self._items[trial_id] = item, time.time()
         return pack_item(item, self._proposer.config_of(item), self._backend)
 
+    def note_death(self, trial_id: str, error: str) -> None:
+        """Keep what Ray has written of the workers that died at an item."""
+        self._deaths[trial_id] = error
+
     def on_trial_complete(
         self,
         trial_id: str,
         result: Mapping[str, Any] | None = None,
         error: bool = False,  # noqa: FBT001, FBT002 - Ray's signature
     ) -> None:
-        """Take in an item's outcome; a worker that died twice gives a failure."""
+        """Take in an item's outcome; of one whose workers died too often, of what they did."""
+        death = self._deaths.pop(trial_id, "")
         if trial_id not in self._items:
             return  # it only waited, or met
         item, handed_out_at = self._items.pop(trial_id)
-        outcome = _lost(handed_out_at) if error or result is None else unpack_outcome(result)
+        outcome = _lost(handed_out_at, death) if error or result is None else unpack_outcome(result)
         with self._remembering_errors():
             self._proposer.finish_item(item, outcome)
 
@@ -128,10 +136,18 @@ class RaySearcher(Searcher):
         return {}  # Ray writes its tuner to disk for a restore that is not used
 
 
-def _lost(handed_out_at: float) -> ItemOutcome:
+def _lost(handed_out_at: float, deaths: str) -> ItemOutcome:
+    words = _last_words(deaths)
     return ItemOutcome(
-        status=OutcomeStatus.FAILED,
-        reason="the worker process died at every attempt that limits.max_failures allows (killed, or out of memory)",
+        status=OutcomeStatus.NO_MEMORY if _LOW_ON_MEMORY in words else OutcomeStatus.FAILED,
+        reason="the worker process died at every attempt that limits.max_failures allows (killed, or out of memory)"
+        + (f"; Ray says: {words}" if words else ""),
         started_at=handed_out_at,
         finished_at=time.time(),
     )
+
+
+def _last_words(deaths: str) -> str:
+    """Return the first line on the last death; each begins with a line that counts it."""
+    lines = deaths.rpartition("Failure # ")[2].splitlines()
+    return lines[1].strip() if len(lines) > 1 else ""

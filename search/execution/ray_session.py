@@ -18,6 +18,9 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from search.execution.worker import run_work_item
@@ -127,6 +130,10 @@ def local_ray(*, num_cpus: int, use_gpus: bool, environment: Mapping[str, str]) 
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _unheard(_item_id: str, _error: str) -> None:
+    pass
+
+
 def run_items(
     searcher: Searcher,
     *,
@@ -134,6 +141,7 @@ def run_items(
     resources: Mapping[str, float],
     folder: Path,
     on_step: Callable[[], None],
+    on_death: Callable[[str, str], None] = _unheard,
     max_failures: int = 1,
 ) -> None:
     """Run what the searcher hands out until it is finished.
@@ -144,6 +152,8 @@ def run_items(
         resources: Of one item, as Ray names them.
         folder: For Tune's own files, which nobody reads.
         on_step: Called between events, some ten times a second; what it raises ends the run.
+        on_death: Called with an item's id in Ray and what Ray has written of its workers' deaths, the last one last,
+            before the searcher is told.
         max_failures: How often an item is handed out again whose worker process died.
     """
     for name in ("ray.tune", "ray.train", "ray.air"):
@@ -154,6 +164,7 @@ def run_items(
             search_alg=searcher,
             num_samples=-1,
             reuse_actors=True,
+            scheduler=_DeathScheduler(on_death),
             max_concurrent_trials=slots,
             trial_name_creator=lambda trial: trial.trial_id,
             trial_dirname_creator=lambda trial: trial.trial_id,
@@ -167,6 +178,21 @@ def run_items(
         ),
     )
     tuner.fit()
+
+
+class _DeathScheduler(FIFOScheduler):
+    """Tells of what workers died; Ray tells its searchers no more than that they did."""
+
+    def __init__(self, on_death: Callable[[str, str], None]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Ray's
+        self._on_death = on_death
+
+    def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:  # noqa: ARG002 - Ray's signature
+        error_file = trial.error_file
+        self._on_death(trial.trial_id, Path(error_file).read_text(errors="replace") if error_file else "")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
 
 
 class _StepCallback(tune.Callback):

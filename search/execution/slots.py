@@ -7,7 +7,9 @@ import os
 from pruning_core.errors import InvalidSettingsError
 from search.spec_settings import ResourcesConfig
 
-__all__ = ["count_cpus", "count_gpus", "count_slots"]
+__all__ = ["count_cpus", "count_gpus", "count_slots", "count_trials_on_gpus"]
+
+_UNITS = 10_000  # of a GPU, in which Ray counts shares
 
 
 def count_slots(resources: ResourcesConfig) -> int:
@@ -30,9 +32,23 @@ def count_slots(resources: ResourcesConfig) -> int:
                 f"'resources.gpus_per_trial': must be at most the {gpus} GPUs of this machine, "
                 f"but got {resources.gpus_per_trial:g}"
             )
-        fitting = min(fitting, int(gpus / resources.gpus_per_trial + 1e-9))
-        return min(resources.slots or fitting, int(gpus / resources.gpus_per_trial + 1e-9))
+        on_gpus = count_trials_on_gpus(gpus, resources.gpus_per_trial)
+        return min(resources.slots or fitting, on_gpus)
     return resources.slots or fitting
+
+
+def count_trials_on_gpus(gpus: float, gpus_per_trial: float) -> int:
+    """Return how many trials fit on the GPUs of one machine.
+
+    A share of a GPU is never divided between two: two GPUs have room for two trials of 0.6, not for three.
+
+    Args:
+        gpus: That the machine has.
+        gpus_per_trial: A share of one, or a whole number; not 0.
+    """
+    if gpus_per_trial >= 1:
+        return int(gpus // gpus_per_trial)
+    return int(gpus) * (_UNITS // int(gpus_per_trial * _UNITS + 1e-6))
 
 
 def count_cpus() -> int:

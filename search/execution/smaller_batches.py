@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pruning_core.config import PruningConfig
 from pruning_core.errors import LostProcessError
+from pruning_core.stage_keys import fields_read_by
 
 __all__ = ["is_out_of_memory", "with_smaller_batches"]
 
@@ -28,10 +29,16 @@ def is_out_of_memory(error: BaseException) -> bool:
 def with_smaller_batches(config: PruningConfig) -> tuple[PruningConfig, str] | None:
     """Return the run with gates and fine-tuning in batches half as large, and a line that says so.
 
-    Learning rates and epochs stay. None if the batches are too small to be halved.
+    Learning rates and epochs stay, and so do batches that are small already, or that the method does not have. None if
+    nothing is left to be halved.
     """
-    sizes = {name: getattr(config, name).batch_size for name in _SECTIONS}
-    if min(sizes.values()) < 2 * _LEAST_BATCH:
+    read = fields_read_by(config.method, config.importance.allocation, config.gates.prior)
+    sizes = {
+        name: getattr(config, name).batch_size
+        for name in _SECTIONS
+        if f"{name}.batch_size" in read and getattr(config, name).batch_size >= 2 * _LEAST_BATCH
+    }
+    if not sizes:
         return None
     halved = {
         name: getattr(config, name).model_copy(update={"batch_size": size // 2})

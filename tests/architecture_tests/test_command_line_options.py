@@ -9,7 +9,7 @@ from search.cli import app
 
 OPTIONS = {
     "check": ["spec", "overrides"],
-    "plan": ["spec", "overrides", "--configurations", "--probe", "--price"],
+    "plan": ["spec", "overrides", "--configurations", "--probe", "--price", "--slots"],
     "latency": [
         "target",
         "values",

@@ -245,6 +245,7 @@ def test_a_search_survives_whatever_its_trials_do(
     assert reasons[CRASHES] == "the loss of stage 'steer' must be finite, but got nan"
     assert reasons[NOT_A_NUMBER].startswith("the worker's result is not valid: explanation_distance")
     assert reasons[KILLS_WORKER].startswith("the worker process died")
+    assert "Ray says: The actor died" in reasons[KILLS_WORKER]
     assert "NonFiniteLossError" in folder.failures_path.read_text()
     children = mlflow_children(folder)
     for record in study.records:

@@ -28,6 +28,8 @@ NODES: list[dict[str, Any]] = [
         ({"cpus_per_trial": 4}, 2),
         ({"gpus_per_trial": 1}, 2),
         ({"gpus_per_trial": 0.1}, 4),
+        ({"gpus_per_trial": 0.6}, 2),
+        ({"gpus_per_trial": 2}, 1),
         ({"gpus_per_trial": 0.5, "cpus_per_trial": 2}, 2),
         ({"slots": 3}, 3),
         ({"slots": 40, "cpus_per_trial": 16}, 40),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,8 +22,9 @@ from search.studies.folder import StudyFolder
 from search.studies.lock import hold_study
 from search.studies.records import read_study
 from search.studies.study import open_search_study
-from tests.reports_tests.synthetic import make_record
-from tests.search_tests.stored_studies import store_study
+from search.timeline import Timeline
+from tests.reports_tests.synthetic import START, make_record
+from tests.search_tests.stored_studies import SPEC, store_study
 
 runner = CliRunner()
 pytestmark = [
@@ -126,6 +129,47 @@ def add_a_stranger(folder: StudyFolder) -> None:
     )
 
 
+def leave_the_study_running(folder: StudyFolder) -> None:
+    say_of_the_study(folder, "RUNNING")
+
+
+def contradict_the_driver(folder: StudyFolder) -> None:
+    note_sessions(folder, "interrupted", "finished")
+    say_of_the_study(folder, "KILLED")
+
+
+def write_as_a_driver(folder: StudyFolder) -> None:
+    """Write to MLflow what a driver does that goes on."""
+    from search.tracking.projection import project_study
+
+    project_study(folder).sync(read_study(folder))
+
+
+def say_of_the_study(folder: StudyFolder, status: str) -> None:
+    client, runs = mlflow_of(folder)
+    client.update_run(runs["parent"], status=status)
+
+
+def said_of_the_study(folder: StudyFolder) -> str:
+    client, runs = mlflow_of(folder)
+    return str(client.get_run(runs["parent"]).info.status)
+
+
+def note_sessions(folder: StudyFolder, *reasons: str | None) -> None:
+    """Write a timeline of drivers that stopped for these reasons; None: that were killed."""
+    timeline = Timeline(folder.timeline_path)
+    for reason in reasons:
+        timeline.begin_session(at=START, slots=1, pid=1)
+        if reason is not None:
+            timeline.end_session(reason=reason)
+
+
+def hold_elsewhere(folder: StudyFolder, *, pid: int, host: str) -> None:
+    """Leave a lock file as another process does."""
+    holder = {"pid": pid, "user": "somebody", "host": host, "since": "2026-01-31 12:00:00"}
+    folder.lock_path.write_text(json.dumps(holder))
+
+
 def mlflow_of(folder: StudyFolder) -> tuple:  # type: ignore[type-arg]  # mlflow is imported late
     from mlflow.tracking import MlflowClient
 
@@ -150,6 +194,14 @@ ILLNESSES: dict[str, tuple[Callable[[StudyFolder], None], str]] = {
         "problem (mlflow): trial 0: the run has not ended, or says other things",
     ),
     "stranger": (add_a_stranger, "problem (mlflow): runs of trials that did not end in this study: stranger"),
+    "running study": (
+        leave_the_study_running,
+        "problem (mlflow): the study's run is RUNNING, but no driver works on the study",
+    ),
+    "contradicted driver": (
+        contradict_the_driver,
+        "problem (mlflow): the study's run is KILLED, but its last driver noted: finished",
+    ),
 }
 
 
@@ -207,6 +259,76 @@ def test_interrupted_trials_are_no_illness(tmp_path: Path) -> None:
     assert finding.is_note
     assert finding.problem == "trial 1 began and did not end"
     assert "prunefront resume tiny" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("reasons", "status"),
+    [
+        ((), "KILLED"),
+        ((None,), "KILLED"),
+        (("finished", None), "KILLED"),
+        (("interrupted",), "KILLED"),
+        (("failed",), "FAILED"),
+        (("interrupted", "finished"), "FINISHED"),  # as when its time was up
+    ],
+)
+def test_the_run_of_a_study_ends_as_its_last_driver_did(
+    folder: StudyFolder, reasons: tuple[str | None, ...], status: str
+) -> None:
+    note_sessions(folder, *reasons)
+    leave_the_study_running(folder)
+    (finding,) = examine(Patient(folder))["mlflow"]
+    assert finding.remedy == f"makes it {status}"
+    assert finding.mend is not None
+    finding.mend()
+    assert said_of_the_study(folder) == status
+    assert examine(Patient(folder))["mlflow"] == []
+
+
+def test_a_study_whose_driver_was_killed_after_its_last_trial_is_finished(tmp_path: Path) -> None:
+    folder = store_study(tmp_path, [make_record(0)], text=SPEC.replace("trials: 12", "trials: 1"))
+    write_as_a_driver(folder)
+    note_sessions(folder, None)
+    (finding,) = examine(Patient(folder))["mlflow"]
+    assert finding.remedy == "makes it FINISHED"
+
+
+def test_mending_runs_of_trials_keeps_how_the_study_ended(folder: StudyFolder) -> None:
+    note_sessions(folder, "finished")
+    say_of_the_study(folder, "FINISHED")
+    delete_a_run(folder)
+    assert doctor(folder, "--mend").exit_code == 0
+    assert said_of_the_study(folder) == "FINISHED"
+
+
+def test_a_driver_that_was_killed_before_a_trial_ended_is_told(tmp_path: Path) -> None:
+    folder = store_study(tmp_path, [make_record(0, status=TrialStatus.RUNNING)])
+    assert examine(Patient(folder))["mlflow"] == []
+    assert not (folder.root / "mlflow.db").exists()
+    write_as_a_driver(folder)
+    result = doctor(folder)
+    assert result.exit_code == 1, result.output
+    assert "the study's run is RUNNING, but no driver works on the study" in result.stdout
+    assert doctor(folder, "--mend").exit_code == 0
+    assert said_of_the_study(folder) == "KILLED"
+
+
+def test_the_run_of_a_study_that_is_driven_may_go_on(folder: StudyFolder) -> None:
+    leave_the_study_running(folder)
+    hold_elsewhere(folder, pid=os.getppid(), host=socket.gethostname())
+    assert examine(Patient(folder))["mlflow"] == []
+
+
+def test_a_study_that_another_machine_may_drive_is_only_noted(folder: StudyFolder) -> None:
+    leave_the_study_running(folder)
+    hold_elsewhere(folder, pid=os.getppid(), host="elsewhere")
+    found = doctor(folder)
+    assert found.exit_code == 0, found.output
+    assert (
+        "note (mlflow): the study's run is RUNNING, and was last driven on elsewhere, where a" in found.stdout
+    )
+    assert doctor(folder, "--mend").exit_code == 0  # nobody holds the lock
+    assert said_of_the_study(folder) == "KILLED"
 
 
 @pytest.mark.parametrize("text", ['{"trial": 1}', "{"])

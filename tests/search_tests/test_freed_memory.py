@@ -7,6 +7,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from search.execution.freed_memory import return_freed_memory
 
 CODE = """
 import sys
@@ -61,3 +64,14 @@ print(gc.get_freeze_count() > 1000, len(gc.get_objects()) < 1000, sum(node() is 
 def test_what_came_since_the_first_call_is_collected_and_libraries_are_left_alone() -> None:
     found = subprocess.run([sys.executable, "-c", COUNT_GARBAGE], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["True", "True", "0"]
+
+
+def test_what_torch_keeps_on_a_gpu_goes_back_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    emptied: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
+    return_freed_memory()
+    assert emptied == [True]
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    return_freed_memory()
+    assert emptied == [True]

@@ -12,9 +12,9 @@ from pruning_core.errors import ClusterError, StorageError
 from reports.records import TrialStatus
 from search.backend import BackendSettings
 from search.execution.ray_searcher import RaySearcher
-from search.execution.worker import METRIC
+from search.execution.worker import METRIC, execute_item
 from search.outcomes import ItemOutcome, OutcomeStatus
-from search.work_items import WorkItem
+from search.work_items import ItemKind, WorkItem
 from tests.search_tests.synthetic_backend import FACTORY
 from tests.search_tests.synthetic_search import SyntheticSearch, make_folder, make_spec
 
@@ -32,6 +32,18 @@ def make_searcher(search: SyntheticSearch, tmp_path: Path, *, slots: int = 2) ->
         assert "meet_in" in packed(searcher.suggest(f"meeting-{number}"))
         searcher.on_trial_complete(f"meeting-{number}", {METRIC: 0})
     return searcher
+
+
+def first_trial(searcher: RaySearcher) -> tuple[str, int]:
+    """Hand out items, stages of which are built at once, until one is a trial; return its id in Ray and its number."""
+    for index in range(10):
+        handed_out = packed(searcher.suggest(f"item-{index}"))
+        item = WorkItem.from_plain(handed_out["item"])
+        if item.kind is ItemKind.TRIAL:
+            return f"item-{index}", item.number
+        outcome = execute_item(item, handed_out["config"], BackendSettings(**handed_out["backend"]))
+        searcher.on_trial_complete(f"item-{index}", {METRIC: 1, "outcome": json.dumps(outcome.to_plain())})
+    pytest.fail("no trial among ten items")
 
 
 def packed(config: Any) -> dict[str, Any]:
@@ -80,11 +92,10 @@ def test_a_slot_with_nothing_to_do_waits_for_the_stage_that_is_built(
 def test_a_worker_that_died_gives_a_failure(
     search: SyntheticSearch, tmp_path: Path, result: dict[str, Any] | None, error: bool
 ) -> None:
-    searcher = make_searcher(search, tmp_path)
-    searcher.suggest("a")
-    searcher.on_trial_complete("a", result, error=error)
-    assert search.records
-    assert {record.status for record in search.records} == {TrialStatus.FAILED}
+    searcher = make_searcher(search, tmp_path, slots=1)
+    trial_id, number = first_trial(searcher)
+    searcher.on_trial_complete(trial_id, result, error=error)
+    assert [(record.number, record.status) for record in search.records] == [(number, TrialStatus.FAILED)]
     assert search.records[0].reason is not None
     assert "the worker process died" in search.records[0].reason
 
@@ -112,6 +123,39 @@ def test_a_machine_that_cannot_run_trials_ends_the_search_and_fails_no_trial(
         searcher.on_trial_complete("a", {METRIC: 1, "outcome": json.dumps(unfit.to_plain())})
     assert isinstance(searcher.error, ClusterError)
     assert not search.records
+
+
+DEATHS = """Failure # 1 (occurred at 2026-01-01_10-00-00)
+The actor died unexpectedly before finishing this task.
+\tclass_name: ImplicitFunc
+Failure # 2 (occurred at 2026-01-01_10-01-00)
+{}
+The node has 23 GB.
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("1 worker(s) were killed due to the node running low on memory.", TrialStatus.COMPLETE),
+        ("The actor died unexpectedly before finishing this task.", TrialStatus.FAILED),
+    ],
+)
+def test_an_item_whose_workers_ray_ended_for_memory_runs_again_with_smaller_batches(
+    search: SyntheticSearch, tmp_path: Path, words: str, status: TrialStatus
+) -> None:
+    searcher = make_searcher(search, tmp_path, slots=1)
+    trial_id, number = first_trial(searcher)
+    searcher.note_death(trial_id, DEATHS.format(words))
+    searcher.on_trial_complete(trial_id, error=True)
+    search.run()
+    record = next(record for record in search.records if record.number == number)
+    assert record.status is status
+    assert record.reason is not None
+    if status is TrialStatus.FAILED:
+        assert record.reason.endswith(f"allows (killed, or out of memory); Ray says: {words}")
+    else:
+        assert record.reason.startswith("ran out of memory, and again with smaller batches")
 
 
 def test_workers_of_a_cluster_begin_at_once(search: SyntheticSearch, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pruning_core.errors import InfeasibleBudgetsError, InvalidSettingsError
 from search.backend import Facts, PruningBackend, TrialPlan
 from search.cli import app
 from search.effects import check_effects
-from search.first_proposals import first_proposals, proposal_rows
+from search.first_proposals import first_proposals, proposal_rows, unlimited_notes
 from search.search_plan import SearchPlan, describe_once, plan_search
 from search.spec import SearchSpec, load_spec
 from search.work_items import PlannedStage
@@ -254,3 +254,34 @@ def test_no_more_configurations_are_listed_than_there_are(tmp_path: Path) -> Non
     assert sorted(found, key=str) == [1, 2]
     limited = spec_of(tmp_path, SEARCH, "limits.trials=3")
     assert len(first_proposals(limited, network, describe_once(network), 9)) == 3
+
+
+def test_what_no_budget_limits_is_not_predicted_and_that_is_said(tmp_path: Path) -> None:
+    spec, network = spec_of(tmp_path, SEARCH), Network()
+    note = (
+        "params are not predicted: they follow from the channels that are chosen, and without budgets.params only "
+        "the dense network's 1.00K bound them"
+    )
+    proposals = first_proposals(spec, network, describe_once(network), 2)
+    assert proposal_rows(proposals)[0][1] == "macs at most"
+    assert unlimited_notes(proposals) == [note]
+
+    limited = spec_of(tmp_path, SEARCH, "run.budgets.params=0.5")
+    assert unlimited_notes(first_proposals(limited, network, describe_once(network), 2)) == []
+
+
+def test_where_only_some_have_a_budget_the_others_cost_at_most_what_the_dense_network_does(
+    tmp_path: Path,
+) -> None:
+    text = (
+        SEARCH
+        + "  method: {choices: [l1, random]}\n"
+        + "  budgets.params: {choices: [0.3], when: {method: l1}}\nfirst:\n"
+        + "- {budgets.macs: 0.5, method: l1, budgets.params: 0.3}\n- {budgets.macs: 0.5, method: random}\n"
+    )
+    spec, network = spec_of(tmp_path, text), Network()
+    proposals = first_proposals(spec, network, describe_once(network), 2)
+    header, rows = proposal_rows(proposals)
+    assert header[2] == "params at most"
+    assert [row[2] for row in rows] == ["300 (30.0%)", "1.00K (100.0%)"]
+    assert unlimited_notes(proposals) == []

@@ -29,6 +29,19 @@ def test_batches_of_gates_and_fine_tuning_are_halved_until_they_are_small() -> N
     assert with_smaller_batches(again[0]) is None
 
 
+def test_only_what_a_run_has_and_what_is_not_small_yet_is_halved() -> None:
+    found = with_smaller_batches(load_config({"gates": {"batch_size": 8}, "fine_tuning": {"batch_size": 32}}))
+    assert found is not None
+    assert (found[0].gates.batch_size, found[0].fine_tuning.batch_size) == (8, 16)
+    assert "gates" not in found[1]
+    plain = load_config({"method": "l1", "fine_tuning": {"batch_size": 32}})
+    found = with_smaller_batches(plain)
+    assert found is not None
+    assert found[0].gates == plain.gates
+    assert found[1].endswith("smaller batches: fine_tuning.batch_size 32 -> 16")
+    assert with_smaller_batches(load_config({"method": "l1", "fine_tuning": {"batch_size": 8}})) is None
+
+
 @pytest.mark.parametrize(
     ("error", "is_so"),
     [

@@ -178,6 +178,21 @@ def test_processes_of_a_trial_need_cpus_and_a_gpu_each(tmp_path: Path, resources
         load(tmp_path, SPEC + f"resources: {{processes_per_trial: 2, {resources}}}\n")
 
 
+@pytest.mark.parametrize("gpus", ["1.5", "0.00004"])
+def test_gpus_of_a_trial_are_a_share_of_one_or_whole(tmp_path: Path, gpus: str) -> None:
+    problem = (
+        r"'resources\.gpus_per_trial': must be 0, a share of one GPU \(from 0\.0001 to 1\) or a whole number"
+    )
+    with pytest.raises(InvalidSettingsError, match=problem):
+        load(tmp_path, SPEC + f"resources: {{gpus_per_trial: {gpus}}}\n")
+
+
+@pytest.mark.parametrize("gpus", [0, 0.0001, 1 / 3, 0.5, 1, 4])
+def test_gpus_of_a_trial_that_ray_can_lend(tmp_path: Path, gpus: float) -> None:
+    spec = load(tmp_path, SPEC + f"resources: {{gpus_per_trial: {gpus:.4f}}}\n")
+    assert spec.resources.gpus_per_trial == pytest.approx(gpus, abs=1e-4)
+
+
 def test_batches_must_divide_between_the_processes_of_a_trial(tmp_path: Path) -> None:
     resources = "resources: {processes_per_trial: 3, cpus_per_trial: 3}\n"
     problem = re.escape(
