@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.sampling.budget_axes import BudgetAxis
 from search.sampling.budget_sampler import BudgetSampler, has_budgets, is_violating
+from search.sampling.feasibility import violations_of
 from search.sampling.front_gaps import FrontKnowledge, gaps, residuals
 from search.sampling.parzen import make_parzen_sampler
 from search.sampling.search_task import SearchTask
@@ -112,7 +113,7 @@ class _History:
             accuracy_N=values[:, accuracy],
             costs_NM=np.maximum(np.delete(values, accuracy, axis=1), 1e-12),
             limits_NM=self.limits([self._budgets(trial) for trial in self.complete]),
-            is_feasible_N=np.array([not is_violating(trial) for trial in self.complete]),
+            violations_NK=violations_of(self.complete),
             filled_FB=self._places_of(filled),
             filled_limits_FM=self.limits([self._budgets(trial) for trial in filled]),
             lost_LB=self._places_of(self._without_values),

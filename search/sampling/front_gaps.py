@@ -6,7 +6,8 @@ a set of candidate budgets three numbers are worked out from the trials so far:
 * the cost: what trials near there cost, as a share of their budgets, times the budget;
 * the accuracy within reach: what trials near there have on average, plus what the better tenth of all trials have
   above such an average;
-* the chance: how often trials near there made the front, were they dominated, stopped, failed, or missed a limit.
+* the chance: how often trials near there made the front, were they dominated, stopped, failed, or missed a limit,
+  times how likely all constraints are met (`feasibility`).
 
 The gap is the hypervolume that such a network would add, times the chance. Trials that still run count as if they had
 reached what is within reach, so that slots that work at the same time do not fill the same gap; and so do those that
@@ -18,6 +19,7 @@ Shape suffixes used in this file:
     L  trials without a network
     C  candidate budgets
     B  budgets that vary, as places in [0, 1] (see `budget_axes`)
+    K  constraints that some trial misses
     M  objectives, as losses: lower is better
     T  quantities that are fitted
 """
@@ -30,6 +32,7 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
+from search.sampling.feasibility import chances_to_meet
 from search.sampling.neighbours import fit_locally, neighbourhood, num_near
 
 __all__ = ["FrontKnowledge", "gaps", "residuals"]
@@ -44,7 +47,7 @@ class FrontKnowledge:
     """What is known when a budget is chosen.
 
     ``places_NB``, ``accuracy_N``, ``costs_NM`` (absolute, above 0): of trials with values. ``limits_NM``: the budget
-    on each cost, 1 where none varies. ``is_feasible_N``: whether they meet all constraints. ``filled_FB``,
+    on each cost, 1 where none varies. ``violations_NK``: by how much they miss constraints. ``filled_FB``,
     ``filled_limits_FM``: of trials that run, failed, or could not meet their budgets. ``lost_LB``: places of trials
     that ended without values.
     """
@@ -53,10 +56,15 @@ class FrontKnowledge:
     accuracy_N: Floats
     costs_NM: Floats
     limits_NM: Floats
-    is_feasible_N: NDArray[np.bool_]
+    violations_NK: Floats
     filled_FB: Floats
     filled_limits_FM: Floats
     lost_LB: Floats
+
+    @property
+    def is_feasible_N(self) -> NDArray[np.bool_]:  # noqa: N802 - as the arrays beside it
+        """Whether trials with values meet all constraints."""
+        return np.asarray((self.violations_NK <= 0).all(axis=1), dtype=np.bool_)
 
 
 def residuals(places_NB: Floats, accuracy_N: Floats) -> Floats:
@@ -122,4 +130,5 @@ def _chances(known: FrontKnowledge, losses_NM: Floats, candidates_CB: Floats, wi
     won_C = num_near(known.places_NB[is_won_N], candidates_CB, width)
     lost_LB = np.concatenate([known.places_NB[~is_won_N], known.lost_LB])
     chances_C: Floats = (1.0 + won_C) / (1.0 + won_C + num_near(lost_LB, candidates_CB, width))
-    return chances_C
+    met_C = chances_to_meet(known.violations_NK, known.places_NB, candidates_CB, width)
+    return chances_C * met_C

@@ -3,8 +3,9 @@
 A proposal is the configuration that can be expected to add the most hypervolume (`expected_front`): its accuracy is
 guessed from all trials by a Gaussian process (`accuracy_model`), its costs are its budgets times the part of them that
 trials near there used. Trials that run, failed or could not meet their budgets count as if they had reached what is
-expected of them, and near the latter two proposals lose their appeal. The box of costs ends at the dense network's, as
-far as shares of it tell what it costs; that is the hypervolume of reports.
+expected of them, and near the latter two proposals lose their appeal, as they do where constraints were missed or are
+likely to be (`feasibility`). The box of costs ends at the dense network's, as far as shares of it tell what it costs;
+that is the hypervolume of reports.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from search.sampling.accuracy_model import AccuracyModel
 from search.sampling.budget_axes import BudgetAxis
 from search.sampling.budget_sampler import BudgetSampler, has_budgets, is_violating
 from search.sampling.expected_front import box_points, expected_gains, within_reach
+from search.sampling.feasibility import chances_to_meet, violations_of
 from search.sampling.inputs import Inputs
 from search.sampling.neighbours import fit_locally, neighbourhood, num_near
 from search.sampling.search_task import SearchTask
@@ -110,9 +112,13 @@ class _Known:
         return np.array([trial.values for trial in self.complete], dtype=np.float64)
 
     @cached_property
+    def _violations(self) -> Floats:
+        return violations_of(self.complete)
+
+    @property
     def _is_out(self) -> NDArray[np.bool_]:
         """Whether a complete trial misses a constraint."""
-        return np.array([is_violating(trial) for trial in self.complete])
+        return np.asarray((self._violations > 0).any(axis=1), dtype=np.bool_)
 
     @cached_property
     def _accuracy(self) -> Floats:
@@ -186,15 +192,14 @@ class _Known:
         return costs_CM
 
     def _chances(self, rows_CF: Floats) -> Floats:
-        """Return how likely a network comes of budgets, from what came of trials near them."""
+        """Return how likely a network that meets all limits comes of budgets, from what came of trials near them."""
         width = neighbourhood(len(self._trials), len(self._axes))
         at_CB, places_NB = self._places(rows_CF), self._places(self._rows)
-        is_out_N = self._is_out
         lost_LB = self._places(self.inputs.encode([trial.params for trial in self._lost]))
-        won_C = num_near(places_NB[~is_out_N], at_CB, width)
-        lost_C = num_near(np.vstack([places_NB[is_out_N], lost_LB]), at_CB, width)
+        won_C = num_near(places_NB[~self._is_out], at_CB, width)
+        lost_C = num_near(np.vstack([places_NB[self._is_out], lost_LB]), at_CB, width)
         chances_C: Floats = (1.0 + won_C) / (1.0 + won_C + lost_C)
-        return chances_C
+        return chances_C * chances_to_meet(self._violations, places_NB, at_CB, width)
 
     def _places(self, rows_CF: Floats) -> Floats:
         return np.column_stack([axis.places(self.inputs.budgets(rows_CF, axis)) for axis in self._axes])

@@ -26,7 +26,7 @@ def known(
         accuracy_N=0.5 + 0.4 * places_N1[:, 0],
         costs_NM=0.9e6 * budget(places_N1),
         limits_NM=budget(places_N1),
-        is_feasible_N=np.ones(len(places), dtype=bool),
+        violations_NK=np.zeros((len(places), 0)),
         filled_FB=filled_F1,
         filled_limits_FM=budget(filled_F1),
         lost_LB=np.array(lost or []).reshape(-1, 1),
@@ -89,8 +89,8 @@ def test_budgets_at_which_nothing_came_of_trials_lose_their_appeal() -> None:
 
 def test_trials_that_miss_a_constraint_are_not_of_the_front() -> None:
     knowledge = known([0.0, 0.25, 0.5, 0.75, 1.0])
-    is_feasible_N = np.array([True, True, True, False, False])
-    added_C = gaps_of(replace(knowledge, is_feasible_N=is_feasible_N), GRID_C1, budget(GRID_C1))
+    violations_NK = np.array([[-0.1], [-0.1], [-0.1], [0.1], [0.1]])
+    added_C = gaps_of(replace(knowledge, violations_NK=violations_NK), GRID_C1, budget(GRID_C1))
     assert (
         added_C[GRID_C1[:, 0] > 0.6].max()
         > gaps_of(knowledge, GRID_C1, budget(GRID_C1))[GRID_C1[:, 0] > 0.6].max()

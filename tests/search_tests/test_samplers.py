@@ -67,9 +67,18 @@ def wrap(name: str, space: SearchSpace, seed: int) -> PerTrialSampler:
 
 
 def propose(
-    name: str, space: SearchSpace = PLAIN, *, seed: int = 0, num_trials: int = 30, fail_every: int = 7
+    name: str,
+    space: SearchSpace = PLAIN,
+    *,
+    seed: int = 0,
+    num_trials: int = 30,
+    fail_every: int = 7,
+    limit: float = 0.7,
 ) -> Proposals:
-    """Run a search of two slots with two objectives and a constraint; some of its trials fail, some are stopped."""
+    """Run a search of two slots with two objectives and a constraint; some of its trials fail, some are stopped.
+
+    The constraint is that costs are at most ``limit``; accuracy grows with costs.
+    """
     study = optuna.create_study(
         directions=[one.value for one in OBJECTIVES.values()], sampler=wrap(name, space, seed)
     )
@@ -87,7 +96,7 @@ def propose(
             study.tell(trial, state=TrialState.FAIL if number % 2 else TrialState.PRUNED)
             continue
         cost = float(str(tried["budgets.macs"]))
-        trial.set_constraint("cost", cost - 0.7)
+        trial.set_constraint("cost", cost - limit)
         study.tell(trial, [cost**0.5, cost])
     return proposals
 
