@@ -3,6 +3,8 @@
 References:
     [Ganjdanesh2022] A. Ganjdanesh, S. Gao, H. Huang. Interpretations Steered Network Pruning via Amortized Inferred
         Saliency Maps. ECCV 2022.
+    [Guo2024] Y. Guo, J. Gao, X. Li. Interpretable Task-inspired Adaptive Filter Pruning for Neural Networks Under
+        Multiple Constraints. IJCV 2024.
 """
 
 from __future__ import annotations
@@ -39,12 +41,32 @@ PUBLISHED: Mapping[str, Value] = {
 }
 """What [Ganjdanesh2022] used on CIFAR-10, of the fields that a search may vary; the steering weight is our reading."""
 
+TASK_INSPIRED: Mapping[str, Value] = {
+    "method": "task_inspired",
+    "importance.task_relevance": "cka",
+    "importance.flow": "leverage",
+    "importance.task_weight": 0.5,
+    "importance.greedy": True,
+    "importance.allocation": "task_loss",
+}
+"""What the abstract of [Guo2024] says, in our formulas: relevance times flow; the loss of the task divides budgets."""
+
+_TASK_INSPIRED_ALONE = tuple(
+    f"importance.{name}" for name in ("task_relevance", "flow", "task_weight", "greedy")
+)
+"""Fields that no other method has: they may vary only where it is the method, or one of those to choose from."""
+
 _BASELINE: Mapping[str, Value] = {"method": "l1", "importance.allocation": "uniform"}
 _MAX_CORNERS = 8
 
 
 def _published(space: SearchSpace) -> list[dict[str, Value]]:
-    return _one_point(space, PUBLISHED)
+    """Return the settings of both papers, as far as their methods may be chosen."""
+    return [*_one_point(space, PUBLISHED), *filter(_is_task_inspired, _one_point(space, TASK_INSPIRED))]
+
+
+def _is_task_inspired(point: Mapping[str, Value]) -> bool:
+    return point.get("method") == "task_inspired" or any(name in point for name in _TASK_INSPIRED_ALONE)
 
 
 def _baseline(space: SearchSpace) -> list[dict[str, Value]]:
@@ -66,7 +88,7 @@ def _corners(space: SearchSpace) -> list[dict[str, Value]]:
 
 
 DESIGNS: dict[str, Design] = {"published": _published, "baseline": _baseline, "corners": _corners}
-"""``published``: the paper's settings; ``baseline``: L1 norms, every layer alike; ``corners``: ends of the budgets."""
+"""``published``: the papers' settings; ``baseline``: L1 norms, every layer alike; ``corners``: ends of the budgets."""
 
 
 def designed_points(space: SearchSpace, name: str) -> list[dict[str, Value]]:

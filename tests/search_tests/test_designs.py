@@ -40,8 +40,21 @@ def test_every_point_of_a_design_is_one_of_the_space(name: str) -> None:
 
 def test_what_was_published_is_tried_as_far_as_it_varies_and_lies_in_range() -> None:
     assert designed_points(space_of(**WIDE), "published") == [
-        {"method": "interpretation_steered", "saliency.num_basis": 1, "loss_weights.steering": 10.0}
+        {"method": "interpretation_steered", "saliency.num_basis": 1, "loss_weights.steering": 10.0},
+        {"method": "task_inspired"},  # what it allocates by is no choice here
     ]
+
+
+def test_of_a_search_of_one_method_its_paper_s_settings_are_tried() -> None:
+    task_inspired = {
+        "importance__task_weight": Range(low=0, high=1),
+        "importance__allocation": Range(choices=("uniform", "task_loss")),
+    }
+    assert designed_points(space_of(**task_inspired), "published") == [
+        {"importance.task_weight": 0.5, "importance.allocation": "task_loss"}
+    ]
+    steered = {"loss_weights__steering": Range(low=0.1, high=100, log=True)}
+    assert designed_points(space_of(**steered), "published") == [{"loss_weights.steering": 10.0}]
 
 
 def test_what_was_published_is_what_the_example_of_the_paper_says() -> None:
