@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+_ALL = 50_000
+
 
 def cifar_parser(description: str | None) -> argparse.ArgumentParser:
     """Return a parser of what pruning on CIFAR-10 needs: data, store, output, machine, architecture, dense training."""
@@ -20,16 +22,17 @@ def cifar_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cpu", help="as torch spells it")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU, in each process")
     parser.add_argument("--architecture", default="cifar_resnet20")
-    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--images", type=int, default=10_000, help="of the training images; 50000 are all")
+    parser.add_argument("--validation-share", type=float, default=0.25, help="of these images")
     parser.add_argument("--dense-epochs", type=int, default=15)
     return parser
 
 
 def cifar_dataset(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the ``dataset`` section for a parsed command line: a stratified subset, a quarter of it for validation."""
+    """Return the ``dataset`` section for a parsed command line: a stratified subset, or all images as they come."""
     return {
         "name": "npz",
         "root": str(options.data),
-        "train_images": options.images,
-        "validation_share": 0.25,
+        "train_images": options.images if options.images < _ALL else None,
+        "validation_share": options.validation_share,
     }

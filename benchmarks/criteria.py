@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.ablation import nested
+from benchmarks.ablation_rows import nested
 from benchmarks.arguments import cifar_dataset, cifar_parser
 from benchmarks.cells import Place, Table, fill_cells, filled_on
 from benchmarks.paired_rows import paired_difference, spread
@@ -97,9 +97,10 @@ def render(args: argparse.Namespace, cells: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         "# What each importance keeps without training",
         "",
-        f"{args.architecture} on {args.images} images of CIFAR-10, a quarter of them for validation: one-shot pruning,",
-        "statistics of batch normalisation estimated anew, nothing trained. Validation accuracy in percent, mean ±",
-        f"standard deviation over seeds; the difference to `{REFERENCE}` is paired by seed (± its standard error).",
+        f"{args.architecture} on {args.images} images of CIFAR-10, {args.validation_share:.0%} of them for validation:",
+        "one-shot pruning, statistics of batch normalisation estimated anew, nothing trained. Validation accuracy in",
+        f"percent, mean ± standard deviation over seeds; the difference to `{REFERENCE}` is paired by seed",
+        "(± its standard error).",
         "Rows without an allocation in their name keep the same share of every group.",
         "",
         f"    python -m benchmarks.criteria {args.command}",

@@ -20,7 +20,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.ablation import ROWS, ablation_parser, as_finished, make_config, options_of
+from benchmarks.ablation import ablation_parser, as_finished, options_of
+from benchmarks.ablation_rows import ROWS, make_config
 from benchmarks.cells import Place, Table, fill_cells
 from benchmarks.fidelity_page import render
 from pruning_core.config import PruningConfig
@@ -40,6 +41,12 @@ MEASURED_ROWS = (
     "gates, frozen weights, steering 0",
     "gates, joint",
     "gates, joint, steering 0",
+    "gates, joint, shuffled targets",
+    "gates, joint, constant targets",
+    "gates, joint, all groups",
+    "gates, joint, from task-inspired",
+    *(f"gates, joint, K = {k}" for k in (1, 2, 4, 8)),
+    "task-inspired",
     "L1, uniform",
     "L1, uniform, taught by features too",
     "group L2, global",

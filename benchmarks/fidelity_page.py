@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks.ablation import REFERENCE, ROWS
+from benchmarks.ablation_rows import REFERENCE, ROWS
 from benchmarks.cells import Cell, filled_on
 from benchmarks.paired_rows import paired_difference, spread
 

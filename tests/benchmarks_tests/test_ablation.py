@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.ablation import REFERENCE, ROWS, make_config, read_arguments, render
+from benchmarks.ablation import read_arguments
+from benchmarks.ablation_page import render
+from benchmarks.ablation_rows import REFERENCE, RIVAL, ROWS, SHIPPED, make_config
+from benchmarks.quality_rows import PRESETS, config_of
+from benchmarks.quality_rows import ROWS as COMPARED
+from pruning_core.config import PruningConfig
 from pruning_core.method_names import MethodName
 from pruning_core.stage_keys import plan_run
 
@@ -47,11 +52,74 @@ def test_every_row_updates_weights_for_as_many_epochs(row: str) -> None:
     assert epochs == pytest.approx(ARGUMENTS.epochs, abs=0.1)
 
 
+def test_the_shipped_row_has_the_defaults() -> None:
+    def keys(config: PruningConfig) -> str:
+        return plan_run(config, "data").trial_key
+
+    shipped = make_config(ARGUMENTS, SHIPPED, 0.5, 0)
+    defaults = PruningConfig()
+    same = shipped.model_copy(
+        update={
+            name: getattr(defaults, name)
+            for name in ("method", "importance", "loss_weights", "recovery", "precision")
+        }
+        | {
+            "gates": defaults.gates.model_copy(update={"steps": shipped.gates.steps}),
+            "saliency": defaults.saliency,
+            "fine_tuning": defaults.fine_tuning.model_copy(update={"epochs": shipped.fine_tuning.epochs}),
+        }
+    )
+    assert keys(same) == keys(shipped)
+
+
+def test_rows_with_the_data_of_the_comparison_share_its_stages() -> None:
+    line = "--data nowhere.npz --images 50000 --validation-share 0.1 --gate-steps 351 --epochs 5 --dense-epochs 20"
+    args = read_arguments(line.split())
+    for ours, theirs in (
+        (SHIPPED, "ours: default"),
+        (REFERENCE, "L1, uniform"),
+        ("task-inspired", "ours: task-inspired"),
+    ):
+        there = config_of(PRESETS["cpu"], COMPARED[theirs], "nowhere.npz", macs=0.25, seed=1)
+        here = make_config(args, ours, 0.25, 1)
+        assert here.dataset == there.dataset
+        assert plan_run(here, "data").trial_key == plan_run(there, "data").trial_key
+
+
 def test_differences_are_taken_seed_by_seed() -> None:
-    cells = [cell(REFERENCE, 0, 800), cell(REFERENCE, 1, 700), cell("random", 0, 790), cell("random", 1, 680)]
+    cells = [
+        *(cell(REFERENCE, seed, correct) for seed, correct in enumerate((800, 700))),
+        *(cell("random", seed, correct) for seed, correct in enumerate((790, 680))),
+        {**cell(RIVAL, 1, 690), "num_correct_after_reconstruction": 600},
+    ]
     page = render(ARGUMENTS, cells)
-    assert "| random | 2 | 50.0 ± 0.0 | **73.5 ± 7.8** | -1.5 ± 0.5 | 0.500 |  |" in page
-    assert f"| {REFERENCE} | 2 | 50.0 ± 0.0 | **75.0 ± 7.1** |  | 0.500 |  |" in page
+    assert "| random | 2 | 50.0 ± 0.0 |  | **73.5 ± 7.8** | -1.5 ± 0.5 | -1.0 | 0.500 |  |" in page
+    assert f"| {REFERENCE} | 2 | 50.0 ± 0.0 |  | **75.0 ± 7.1** |  | +1.0 | 0.500 |  |" in page
+    assert f"| {RIVAL} | 1 | 50.0 | 60.0 | **69.0** | -1.0 |  | 0.500 |  |" in page
+
+
+@pytest.mark.parametrize(
+    ("ours", "verdict"),
+    [
+        ((810, 712), "is open: 2 of 3 seeds have all three."),
+        ((810, 712, 760), f"beats `{REFERENCE}` by more than twice the standard error and beats `{RIVAL}`"),
+        (
+            (810, 700, 760),
+            f"beats `{RIVAL}` by more than twice the standard error and does not beat `{REFERENCE}` by",
+        ),
+        (
+            (700, 600, 650),
+            f"does not beat `{REFERENCE}` by that much and does not beat `{RIVAL}` by that much.",
+        ),
+    ],
+)
+def test_the_page_says_whether_the_default_wins(ours: tuple[int, ...], verdict: str) -> None:
+    cells = [
+        *(cell(SHIPPED, seed, correct) for seed, correct in enumerate(ours)),
+        *(cell(REFERENCE, seed, correct) for seed, correct in enumerate((800, 700, 750))),
+        *(cell(RIVAL, seed, correct) for seed, correct in enumerate((790, 690, 740))),
+    ]
+    assert verdict in render(ARGUMENTS, cells)
 
 
 def test_the_page_names_the_machines_and_threads_that_filled_it() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.ablation import REFERENCE, ROWS, make_config
 from benchmarks.ablation import read_arguments as read_ablation_arguments
+from benchmarks.ablation_rows import REFERENCE, ROWS, make_config
 from benchmarks.fidelity import EXPLAINING_ROW, MEASURED_ROWS, read_arguments
 from benchmarks.fidelity_page import render
 from pruning_core.stage_keys import plan_run
