@@ -20,8 +20,8 @@ from tests.synthetic import make_data
 
 CASES = PRUNED | LEFT_ALONE
 NUM_CLASSES = 5
-MEASURING = ("taylor", "task_inspired")
-"""Methods that run images through the network; the others only read weights by position."""
+MEASURING = ("taylor", "task_inspired", "attribution", "tf_idf")
+"""Scores that run images through the network; the others only read weights by position."""
 
 
 def context_of(case: Case) -> ImportanceContext:
