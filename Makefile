@@ -1,7 +1,7 @@
 # make search   the main job on real scanned digits: front, report, next commands
 # make test     what must hold, and the main job from spec to export; under 15 minutes on two cores
 # make integration  searches on clusters, with kills, servers and browsers: 10 minutes more
-# make models   prune every convolutional classifier of torchvision: hours; continues where it was stopped
+# make models   prune every convolutional classifier of torchvision and many of timm: hours, 16 GB; continues where it stopped
 # make check    lint, types, layers
 # make format   what `make check` can mend
 .DEFAULT_GOAL := help
@@ -32,7 +32,8 @@ integration: .venv/ready
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m integration tests/integration_tests
 
 models: .venv/ready
-	$(BIN)/python -m benchmarks.models
+	$(BIN)/python -m pip install --quiet -e '.[timm]'
+	$(BIN)/python -m benchmarks.models --timm --memory-gb 16
 
 check: .venv/ready
 	$(BIN)/ruff check .
