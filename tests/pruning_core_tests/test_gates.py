@@ -1,4 +1,4 @@
-"""Gate noise, gate sources and the budget term (oracles 17-20 of the method)."""
+"""Gate noise, gate sources and the budget term (oracles 17, 18 and 20 of the method)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole pruning run on small data, by every method (oracles 26, 27 and 29)."""
+"""A whole pruning run on small data, by every method (oracles 26 to 29)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pruning_core.architectures import build_network
 from pruning_core.channels import count_activation_memory, count_cost
 from pruning_core.config import MethodName, PruningConfig, load_config
 from pruning_core.data import DataSplits, iterate_batches
+from pruning_core.data.images import Normalisation
 from pruning_core.errors import InfeasibleBudgetsError, StorageError, UnsupportedNetworkError
 from pruning_core.latency.table import write_latency_table
 from pruning_core.stage_graphs import STAGES_OF_METHOD, stages_of
@@ -261,6 +262,26 @@ class Untouchable:
 
     def read(self, indices_N: Tensor) -> Tensor:
         raise AssertionError(f"a pruning run looked at {len(indices_N)} test images")
+
+
+def test_all_stages_see_images_by_the_same_normalisation(
+    tiny_data: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle 28."""
+    used: dict[Normalisation, int] = {}
+    apply = Normalisation.apply
+
+    def noted(self: Normalisation, images_NCHW: Tensor) -> Tensor:
+        used[self] = used.get(self, 0) + len(images_NCHW)
+        return apply(self, images_NCHW)
+
+    monkeypatch.setattr(Normalisation, "apply", noted)
+    quicker = {**QUICK["gates"], "steps": 3}
+    run_trial(
+        quick(gates=quicker, recovery={"reconstruct": True}), data=tiny_data, store=ArtifactStore(tmp_path)
+    )
+    assert list(used) == [tiny_data.normalisation]
+    assert used[tiny_data.normalisation] > 5 * len(tiny_data.train)
 
 
 def test_no_test_image_is_used_by_any_stage(tiny_data: DataSplits, tmp_path: Path) -> None:

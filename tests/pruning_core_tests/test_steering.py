@@ -1,4 +1,4 @@
-"""Learning gates: what moves, what must not, and what an open network gives (oracles 14, 15, 26)."""
+"""Learning gates: what moves, what must not, and what an open network gives (oracles 14, 15, 19, 26)."""
 
 from __future__ import annotations
 
@@ -84,6 +84,19 @@ def test_open_gates_give_the_networks_own_output_bit_by_bit() -> None:
     classes = torch.zeros(len(images), dtype=torch.int64)
     gated = gated_forward(given, split_by_group(all_gates(1.0), given.graph), images, classes)
     assert torch.equal(gated.logits_NC, given.network(images))
+
+
+def test_a_gated_network_answers_alike_whatever_random_numbers_were_drawn_before() -> None:
+    """Oracle 19: noise is in the gates that are learned, never in the network that is judged."""
+    given, images = problem(), first_batch(patch_data())
+    classes = torch.zeros(len(images), dtype=torch.int64)
+    gates = split_by_group((torch.arange(given.graph.num_channels) % 3 > 0).float(), given.graph)
+    with torch.random.fork_rng():
+        explained = [
+            gated_forward(given, gates, images, classes) for seed in (0, 1) if torch.manual_seed(seed)
+        ]
+    assert torch.equal(explained[0].logits_NC, explained[1].logits_NC)
+    assert torch.equal(explained[0].raw_NKP, explained[1].raw_NKP)
 
 
 def test_open_gates_are_at_distance_zero_and_others_are_not() -> None:
