@@ -182,6 +182,28 @@ def test_a_killed_driver_takes_its_workers_along_and_its_study_can_be_resumed(
     assert outcome["timing"]["num_trials"] == 12
 
 
+@pytest.mark.parametrize("rule", ["stopping", "promotion"])
+def test_halving_goes_on_from_the_rungs_that_a_killed_driver_left(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]], rule: str
+) -> None:
+    folder = folder_of(tmp_path)
+    run = {**slow_run(trial_ms=400), "fine_tuning": {"epochs": 4}}
+    driver = start(run=run, resources={"slots": 2}, halving={"rule": rule, "eta": 2})
+    wait_for(lambda: finished_trials(folder) >= 5, "five rungs or ends")
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    left = read_study(folder)
+    assert any(record.rungs and record.status is TrialStatus.RUNNING for record in left.records)
+    wait_for(lambda: not any(lives(pid) for pid in worker_pids(folder)), "orphaned workers to end")
+    finish(start())
+    study = check_nothing_lost_or_twice(folder, 12)
+    statuses = Counter(record.status for record in study.records)
+    assert statuses.keys() == {TrialStatus.COMPLETE, TrialStatus.STOPPED}
+    reached = {record.number: record.rungs for record in study.records}
+    for record in left.records:
+        assert reached[record.number][: len(record.rungs)] == record.rungs
+
+
 def test_ctrl_c_ends_a_search_that_can_be_resumed(
     tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:

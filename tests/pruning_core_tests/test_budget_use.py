@@ -61,7 +61,9 @@ def allocated_by(allocation: str) -> Callable[[MethodContext], ChannelProposal]:
     return lambda context: ALLOCATORS[allocation](context, skewed_scores(context.cost_model))
 
 
-PROPOSALS = {"gates": gates_of} | {name: allocated_by(name) for name in ("uniform", "global", "sensitivity")}
+PROPOSALS = {"gates": gates_of} | {
+    name: allocated_by(name) for name in ("uniform", "global", "sensitivity", "cost")
+}
 
 
 @pytest.mark.slow
