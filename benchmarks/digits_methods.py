@@ -29,6 +29,7 @@ SPEC = Path(__file__).parents[1] / "examples" / "digits.yaml"
 JOINT = {"gates.network_weights": "joint"}
 FROZEN = {"gates.network_weights": "frozen"}
 INSIDE = {"gates.widths": "allocated"}
+AT_ONCE = {"gates.budget_warmup": 0.0}
 ROWS: dict[str, dict[str, Any]] = {
     "random": {"method": "random"},
     "L1, uniform": {"method": "l1"},
@@ -47,6 +48,14 @@ ROWS: dict[str, dict[str, Any]] = {
     "gates, joint, steering 0": {**JOINT, "loss_weights.steering": 0.0},
     "gates, joint, shuffled targets": {**JOINT, "gates.targets": "shuffled"},
     "gates, joint, from task-inspired": {**JOINT, "gates.prior": "task_inspired"},
+    "gates, joint, from task-inspired, at the budget at once": {
+        **JOINT,
+        "gates.prior": "task_inspired",
+        **AT_ONCE,
+    },
+    "gates, joint, from group L2": {**JOINT, "gates.prior": "group_norm"},
+    "gates, joint, from group L2, at the budget at once": {**JOINT, "gates.prior": "group_norm", **AT_ONCE},
+    "gates, joint, at the budget at once": {**JOINT, **AT_ONCE},
     "gates, joint, inside L1 widths": {**JOINT, **INSIDE, "gates.prior": "l1"},
     "gates, joint, inside group L2 widths": {**JOINT, **INSIDE, "gates.prior": "group_norm"},
     "gates, joint, inside task-inspired widths": {**JOINT, **INSIDE, "gates.prior": "task_inspired"},

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 
 from rich.console import Console
 
 from pruning_core.errors import StorageError
 from reports.records import RungScores, StudyRecords, TrialRecord
 from search.backend import Facts, PruningBackend
+from search.birth_certificate import birth_certificate
 from search.disk import storage_errors, write_whole
-from search.execution.slots import count_cpus
 from search.outcomes import ItemOutcome
 from search.progress import SearchState, make_progress
 from search.proposer import Proposer
@@ -84,7 +81,7 @@ class SearchSession:
         _check_identity(folder, study.attributes.get("id"))
         study.note(
             {
-                **_birth_certificate({**facts, "sampler": str(study.sampler)}),
+                **birth_certificate({**facts, "sampler": str(study.sampler)}),
                 **({} if folder.identity is None else {"id": folder.identity}),
                 "sampler": study.sampler.to_plain(),
                 **({_BATCH: slots} if spec.reproducible else {}),
@@ -181,22 +178,3 @@ def _check_identity(folder: StudyFolder, noted: str | None) -> None:
             f"the study {folder.study!r} in the database must be the one that was launched in {folder.path}, but was "
             "launched elsewhere; resume it there, and launch this one again with another name: study=NAME"
         )
-
-
-def _birth_certificate(facts: Facts) -> dict[str, object]:
-    """Return what is noted about a study when it begins."""
-    machine = {
-        "host": platform.node(),
-        "system": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "num_cpus": count_cpus(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "ray", "optuna", "mlflow")},
-    }
-    return {
-        "id": uuid.uuid4().hex,
-        "created_at": time.time(),
-        "version": version("prunefront"),
-        "machine": machine,
-        "facts": dict(facts),
-    }

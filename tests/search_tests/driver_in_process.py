@@ -43,6 +43,7 @@ def run_in_process(
     resources: Mapping[str, float],
     folder: Path,
     on_step: Callable[[], None],
+    on_death: Callable[[str, str], None],
     max_failures: int,
 ) -> None:
     """Run one item after the other, as Ray Tune would through the searcher."""
@@ -50,6 +51,7 @@ def run_in_process(
     assert resources["cpu"] == 1
     assert folder.is_dir()
     assert max_failures == 1
+    assert on_death == searcher.note_death
     for number in itertools.count():
         on_step()
         config = searcher.suggest(str(number))
