@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ __all__ = ["plot_all"]
 
 _PALETTE = ("#8a8f98", "#e69f00", "#0072b2", "#009e73", "#d1495b", "#7a1f2b", "#56b4e9", "#cc79a7", "#5b4b8a")
 _COLOURS = dict(zip([*COMPARED, *PEERS], _PALETTE, strict=True))
+_MOST_COLUMNS = 3
 _PART = 10
 """The axis of hypervolumes begins at the lowest median of this part of the way: first steps would fill it."""
 
@@ -42,8 +44,13 @@ def _plot(
     panels["other tools"] = {**{one: one for one in PEERS}, **_best_of_ours(bands)}
     panels = {title: lines for title, lines in panels.items() if any(row in bands for row in lines.values())}
     with mpl.rc_context({"font.size": 9, "svg.hashsalt": path.stem}):
-        figure = Figure(figsize=(4 * len(panels), 3.6), layout="constrained")
-        axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        num_columns = min(len(panels), _MOST_COLUMNS)
+        num_lines = math.ceil(len(panels) / num_columns)
+        figure = Figure(figsize=(4 * num_columns, 3.4 * num_lines), layout="constrained")
+        grid = figure.subplots(num_lines, num_columns, sharey=True, squeeze=False)
+        axes = grid.ravel()[: len(panels)]
+        for unused in grid.ravel()[len(panels) :]:
+            unused.remove()
         peer = best_peer(rows)
         for one, (title, lines) in zip(axes, panels.items(), strict=True):
             _draw(one, {name: bands[row] for name, row in lines.items() if row in bands}, title)
@@ -52,7 +59,8 @@ def _plot(
                 end = float(bands[peer].median_G[-1])
                 one.axhline(end, color="black", linewidth=0.8, linestyle=":", label=f"end of {peer}")
             one.legend(loc="lower right", fontsize=7, frameon=False)
-        axes[0].set_ylabel("hypervolume")
+        for first in grid[:, 0]:
+            first.set_ylabel("hypervolume")
         axes[0].set_ylim(bottom=_bottom(bands.values()))
         figure.savefig(path, metadata={"Date": None})
 
