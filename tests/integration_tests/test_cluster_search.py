@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from reports.records import TrialStatus
 from search.studies.folder import StudyFolder
+from search.studies.records import read_study
 from search.timeline import read_timeline
 from tests.integration_tests.command_line import run_command, start_command
 from tests.integration_tests.ray_nodes import RayNodes
@@ -54,12 +56,13 @@ limits: {{trials: {NUM_TRIALS}, max_failures: 3}}
 
 
 @pytest.fixture
-def nodes() -> Iterator[RayNodes]:
-    """Three nodes with a CPU each; the first is the head."""
-    with RayNodes(1, 1, 1) as started:
+def nodes(request: pytest.FixtureRequest) -> Iterator[RayNodes]:
+    """Nodes with so many CPUs each; the first is the head."""
+    with RayNodes(*request.param) as started:
         yield started
 
 
+@pytest.mark.parametrize("nodes", [(1, 1, 1)], indirect=True)
 def test_a_search_on_a_cluster_survives_the_loss_of_a_node(tmp_path: Path, nodes: RayNodes) -> None:
     (tmp_path / "small_network.py").write_text(NETWORK)
     (tmp_path / "small_blocks.py").write_text(BLOCKS)
@@ -84,6 +87,24 @@ def test_a_search_on_a_cluster_survives_the_loss_of_a_node(tmp_path: Path, nodes
     assert sum(event["kind"] == "stage" for event in events) == 1, "the dense network is built once"
     assert len({event["number"] for event in events if event["kind"] == "trial"}) == NUM_TRIALS
     assert len({event["pid"] for event in events}) >= 2
+    found, _ = run_command(tmp_path, "doctor", "far", "--json")
+    assert json.loads(found)["findings"] == []
+
+
+@pytest.mark.parametrize("nodes", [(1, 2)], indirect=True)
+def test_a_trial_on_a_cluster_may_be_trained_by_two_processes_of_a_node(
+    tmp_path: Path, nodes: RayNodes
+) -> None:
+    (tmp_path / "small_network.py").write_text(NETWORK)
+    (tmp_path / "small_blocks.py").write_text(BLOCKS)
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    shared = ["resources.cpus_per_trial=2", "resources.processes_per_trial=2", "run.fine_tuning.epochs=2"]
+    out, _ = run_command(
+        tmp_path, "launch", "spec.yaml", "limits.trials=1", "first=[]", *shared, "--address", nodes.address
+    )
+    assert ", 1 at once" in out
+    (record,) = read_study(StudyFolder(tmp_path / "results", "far")).records
+    assert record.status is TrialStatus.COMPLETE
     found, _ = run_command(tmp_path, "doctor", "far", "--json")
     assert json.loads(found)["findings"] == []
 
