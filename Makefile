@@ -1,6 +1,6 @@
 # make search   the main job on real scanned digits: front, report, next commands
 # make test     what must hold, and the main job from spec to export; under 15 minutes on two cores
-# make integration  searches on clusters, with kills, servers and browsers: 10 minutes more
+# make integration  searches on clusters, with kills, servers and browsers, other tools' pruning: 12 minutes more
 # make models   prune every convolutional classifier of torchvision and many of timm: hours, 16 GB; continues where it stopped
 # make check    lint, types, layers
 # make format   what `make check` can mend
@@ -29,7 +29,7 @@ test: .venv/ready
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not integration"
 
 integration: .venv/ready
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m integration tests/integration_tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m integration
 
 models: .venv/ready
 	$(BIN)/python -m pip install --quiet -e '.[timm]'

@@ -188,7 +188,8 @@ class GatesConfig(Settings):
 
     Attributes:
         source: ``free`` logits, or the paper's GRU ``hypernetwork``.
-        prior: A scoring method whose importance and allocation gates start from (the hybrid), instead of all alike.
+        prior: A scoring method whose importance and allocation gates start from (the hybrid), instead of all alike. All
+            are shifted alike to the cost of the warm-up, so they open as allocated at once if ``budget_warmup`` is 0.
         widths: What the gates settle: the ``learned`` widths of groups and their channels, or only which channels stay
             inside the widths ``allocated`` by the prior's scores.
         prior_sharpness: How far a prior's gates differ within a group: slope of the logit over the log of the score.

@@ -3,7 +3,8 @@
 A scoring method's allocation gives each group a share, its scores an order within the group. The prior opens a channel
 with the probability of the soft top-k gates with that mean, ``sigmoid(sharpness * (log score - threshold))``: a group's
 open probabilities add up to its allocated width, whatever the noise, and gate learning starts from the scoring
-method's answer instead of from nothing.
+method's answer instead of from nothing. Where the cost falls to the budget during a warm-up, all logits are shifted
+alike until then (`gating.holding`): order and differences are the prior's, the number of open gates is the warm-up's.
 
 Shape suffixes used in this file:
     G  channel groups

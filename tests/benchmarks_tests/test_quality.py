@@ -56,6 +56,7 @@ def fill(root: Path, *rows: str, place: str = "", keep: bool = False) -> list[An
     return quality.fill(args, TINY)
 
 
+@pytest.mark.integration
 def test_every_tool_meets_the_budget_and_is_found_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = ["ours: default", REFERENCE, *TORCH_PRUNING]
     cells = fill(root, *rows)
@@ -103,6 +104,7 @@ def test_a_tool_that_cannot_run_is_named_with_the_reason(root: Path, monkeypatch
     assert "- ModelOpt: FastNAS: not run: nvidia-modelopt must be installable, but there is no wheel" in page
 
 
+@pytest.mark.integration
 def test_a_tool_that_breaks_says_how(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quality_runs, "make_environment", lambda *_: Path(sys.executable))
     fill(root, "ModelOpt: FastNAS", "random")

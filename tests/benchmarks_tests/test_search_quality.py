@@ -116,6 +116,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.integration
 def test_a_peers_search_spends_its_epochs_and_goes_on_after_a_break(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,12 @@ from pruning_core.channels import build_cost_model, find_channel_groups
 from pruning_core.config import GatesConfig, LossWeightsConfig, MethodName, SaliencyConfig
 from pruning_core.gating.gate_noise import NOISES
 from pruning_core.gating.gate_sources import GATE_SOURCES
-from pruning_core.gating.gated_network import SteeringProblem, gated_forward, split_by_group
+from pruning_core.gating.gated_network import (
+    SteeringProblem,
+    expected_widths,
+    gated_forward,
+    split_by_group,
+)
 from pruning_core.gating.steering import GateStart, LearnedGates, steer_gates
 from pruning_core.gating.steering_batches import SteeringSet, fresh_answers, stored_answers
 from pruning_core.gating.step_loss import divergence, steering_distance
@@ -330,6 +335,26 @@ def test_gates_start_exactly_from_a_prior(source: str, noise: str) -> None:
     learned = steer_gates(problem(), steering_set(), settings, LossWeightsConfig(), seed=0, start=start)
     for name, wanted_C in wanted.items():
         torch.testing.assert_close(learned.open_probability[name].float(), wanted_C, atol=1e-4, rtol=0)
+
+
+def test_gates_that_hold_a_budget_from_the_first_step_start_from_a_prior_of_that_cost() -> None:
+    generator = torch.Generator().manual_seed(3)
+    given = problem()
+    wanted_C = 0.05 + 0.9 * torch.rand(given.graph.num_channels, generator=generator).double()
+    cost = given.cost_model.cost(expected_widths(wanted_C, given.graph))
+    given = replace(given, limits={Resource.MACS: int(cost[Resource.MACS])})
+    start = GateStart(logits=split_by_group(torch.logit(wanted_C), given.graph))
+    settings = GatesConfig(
+        steps=1,
+        batch_size=32,
+        learning_rate=1e-9,
+        weight_decay=0.0,
+        budget_warmup=0.0,
+        network_weights="frozen",
+    )
+    learned = steer_gates(given, steering_set(), settings, LossWeightsConfig(), seed=0, start=start)
+    opened_C = torch.cat([learned.open_probability[group.name] for group in given.graph.groups])
+    torch.testing.assert_close(opened_C.double(), wanted_C, atol=1e-3, rtol=0)
 
 
 def test_steering_in_bfloat16_learns_nearly_the_same_gates() -> None:

@@ -24,9 +24,11 @@ def test_batches_of_gates_and_fine_tuning_are_halved_until_they_are_small() -> N
     assert (smaller.gates.batch_size, smaller.fine_tuning.batch_size) == (32, 16)
     assert said.endswith("gates.batch_size 64 -> 32, fine_tuning.batch_size 32 -> 16")
     assert smaller.dense_training == config.dense_training
-    again = with_smaller_batches(smaller)
-    assert again is not None
-    assert with_smaller_batches(again[0]) is None
+    sizes = []
+    while (again := with_smaller_batches(smaller)) is not None:
+        smaller = again[0]
+        sizes.append((smaller.gates.batch_size, smaller.fine_tuning.batch_size))
+    assert sizes == [(16, 8), (8, 8)]
 
 
 def test_only_what_a_run_has_and_what_is_not_small_yet_is_halved() -> None:
