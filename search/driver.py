@@ -151,6 +151,7 @@ def _run(
         folder=place.folder,
         watches=watches,
         do_workers_meet=not place.is_cluster,  # they have no folder to meet in, and longer trials
+        max_failures=spec.limits.max_failures,
     )
     reason = FAILED
     interrupts = Interrupts()

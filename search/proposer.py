@@ -125,6 +125,13 @@ class Proposer:
             self._start(item)
         return item
 
+    def take_back(self, item: WorkItem) -> None:
+        """Let an item wait again that was handed out to a worker that is no more."""
+        if item.kind is ItemKind.STAGE:
+            self._stages.building.discard(item.key)
+        else:
+            self._waiting[item.number] = self._running.pop(item.number)
+
     def finish_item(self, item: WorkItem, outcome: ItemOutcome) -> None:
         """Take in what became of an item.
 

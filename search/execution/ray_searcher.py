@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,8 @@ class RaySearcher(Searcher):
         folder: For files of this run that nobody needs afterwards.
         watches: Find out when nothing can run, or be kept, any more.
         do_workers_meet: Whether all workers start before the first item is handed out; they must see ``folder``.
+        max_failures: How often an item whose worker died is handed out again. Ray does so itself, but not if the worker
+            was gone before it had begun.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class RaySearcher(Searcher):
         folder: Path,
         watches: Sequence[Watch] = (),
         do_workers_meet: bool = True,
+        max_failures: int = 0,
     ) -> None:
         super().__init__(metric=METRIC, mode="max")
         self._proposer = proposer
@@ -64,6 +68,8 @@ class RaySearcher(Searcher):
         self._has_looked_ahead = False
         self._items: dict[str, tuple[WorkItem, float]] = {}
         self._deaths: dict[str, str] = {}
+        self._max_failures = max_failures
+        self._num_deaths: Counter[WorkItem] = Counter()
         self.error: Exception | None = None
 
     def suggest(self, trial_id: str) -> Any:
@@ -79,8 +85,10 @@ class RaySearcher(Searcher):
         return pack_item(item, self._proposer.config_of(item), self._backend)
 
     def note_death(self, trial_id: str, error: str) -> None:
-        """Keep what Ray has written of the workers that died at an item."""
+        """Keep what Ray has written of the workers that died at an item, after each death."""
         self._deaths[trial_id] = error
+        if trial_id in self._items:
+            self._num_deaths[self._items[trial_id][0]] += 1
 
     def on_trial_complete(
         self,
@@ -93,6 +101,9 @@ class RaySearcher(Searcher):
         if trial_id not in self._items:
             return  # it only waited, or met
         item, handed_out_at = self._items.pop(trial_id)
+        if error and 0 < self._num_deaths[item] <= self._max_failures:
+            self._proposer.take_back(item)
+            return
         outcome = _lost(handed_out_at, death) if error or result is None else unpack_outcome(result)
         with self._remembering_errors():
             self._proposer.finish_item(item, outcome)

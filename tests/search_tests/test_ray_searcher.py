@@ -158,6 +158,32 @@ def test_an_item_whose_workers_ray_ended_for_memory_runs_again_with_smaller_batc
         assert record.reason.startswith("ran out of memory, and again with smaller batches")
 
 
+def test_an_item_whose_worker_was_gone_before_it_began_is_handed_out_again_as_often_as_is_allowed(
+    search: SyntheticSearch, tmp_path: Path
+) -> None:
+    settings = BackendSettings(factory=FACTORY, artifacts=str(search.folder.artifacts_path))
+    searcher = RaySearcher(
+        search.proposer, settings, slots=1, folder=tmp_path, do_workers_meet=False, max_failures=2
+    )
+    gone = DEATHS.format("The actor is temporarily unavailable: Connection reset by peer")
+    stage = packed(searcher.suggest("stage"))["item"]
+    searcher.note_death("stage", gone)
+    searcher.on_trial_complete("stage", error=True)
+    assert packed(searcher.suggest("stage-again"))["item"] == stage
+    searcher.on_trial_complete("stage-again", report(OutcomeStatus.NO_MEMORY))  # others used it
+
+    trial_id, number = first_trial(searcher)
+    for again in ("first", "second"):
+        searcher.note_death(trial_id, gone)
+        searcher.on_trial_complete(trial_id, error=True)
+        assert not search.records
+        trial_id = again
+        assert WorkItem.from_plain(packed(searcher.suggest(trial_id))["item"]).number == number
+    searcher.note_death(trial_id, gone)
+    searcher.on_trial_complete(trial_id, error=True)
+    assert [(record.number, record.status) for record in search.records] == [(number, TrialStatus.FAILED)]
+
+
 def test_workers_of_a_cluster_begin_at_once(search: SyntheticSearch, tmp_path: Path) -> None:
     settings = BackendSettings(factory=FACTORY, artifacts=str(search.folder.artifacts_path))
     searcher = RaySearcher(search.proposer, settings, slots=3, folder=tmp_path, do_workers_meet=False)
