@@ -79,9 +79,10 @@ class SearchSession:
         self._slots = slots
         study = open_search_study(folder, spec, ensure_held)
         _check_identity(folder, study.attributes.get("id"))
+        is_noted = "facts" in study.attributes  # which come last; Git may take a while in a large repository
         study.note(
             {
-                **birth_certificate({**facts, "sampler": str(study.sampler)}),
+                **({} if is_noted else birth_certificate({**facts, "sampler": str(study.sampler)})),
                 **({} if folder.identity is None else {"id": folder.identity}),
                 "sampler": study.sampler.to_plain(),
                 **({_BATCH: slots} if spec.reproducible else {}),

@@ -68,14 +68,17 @@ def test_the_layers_of_the_model_explain_the_whole_dense_cost(name: str) -> None
     ("name", "macs", "params"),
     [
         ("resnet18", 1.8141e9, 11.690e6),
+        ("resnet34", 3.664e9, 21.80e6),
+        ("resnet101", 7.801e9, 44.55e6),
         ("mobilenet_v2", 0.3008e9, 3.505e6),
         ("mobilenet_v3_large", 0.2166e9, 5.483e6),
     ],
 )
 def test_dense_totals_of_published_networks_on_large_images(name: str, macs: float, params: float) -> None:
+    """Oracle 22 of the method, and two more."""
     cost = count_cost(getattr(torchvision.models, name)(), (3, 224, 224))
-    assert cost.macs == pytest.approx(macs, rel=1e-3)
-    assert cost.params == pytest.approx(params, rel=1e-3)
+    assert cost.macs == pytest.approx(macs, rel=5e-4)
+    assert cost.params == pytest.approx(params, rel=5e-4)
 
 
 def test_the_dense_total_of_resnet50_is_exact() -> None:
