@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
-from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import TPESampler
+
+from search.sampling.experimental import experimental_allowed
 
 __all__ = ["make_parzen_sampler"]
 
@@ -17,8 +16,7 @@ def make_parzen_sampler(seed: int, *, num_startup: int = 10) -> TPESampler:
         seed: Of its draws.
         num_startup: Finished trials before it follows its model.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # group; the version is pinned
+    with experimental_allowed():  # group
         return TPESampler(
             seed=seed, n_startup_trials=num_startup, multivariate=True, group=True, constant_liar=True
         )

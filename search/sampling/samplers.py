@@ -22,14 +22,13 @@ References:
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler
 
 from search.sampling.along_front import AlongFrontSampler
+from search.sampling.experimental import experimental_allowed
 from search.sampling.genetic import NSGA2, NSGA3
 from search.sampling.parzen import make_parzen_sampler
 from search.sampling.search_task import SearchTask
@@ -118,6 +117,5 @@ def make_sampler(name: str, task: SearchTask, seed: int, proposal: int) -> BaseS
         proposal: What tells this proposal from the others of the search, such as the trial's number.
     """
     digest = hashlib.sha256(f"{seed}:{proposal}".encode()).digest()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # interfaces may move; the version is pinned
+    with experimental_allowed():
         return SAMPLERS[name].make(task, seed, int.from_bytes(digest[:4], "big"))
