@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,8 +129,14 @@ class FolderPlace:
         return found
 
     def remove(self, key: str) -> None:
-        """Delete an artifact's folder."""
-        shutil.rmtree(self._folder(key))
+        """Move an artifact's folder aside, so that nobody sees half of it, and delete it."""
+        folder = self._folder(key)
+        aside = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder.parent))
+        try:
+            with suppress(FileNotFoundError):  # another process was first
+                folder.rename(aside)
+        finally:
+            shutil.rmtree(aside)
 
     def sweep(self) -> int:
         """Remove what processes that were killed while they wrote have left; returns how many folders.

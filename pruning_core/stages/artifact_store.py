@@ -7,7 +7,7 @@ artifact or none, and two writers of the same key do no harm.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,15 @@ class ArtifactStore:
         facts = json.dumps(artifact.facts, allow_nan=False)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in artifact.tensors.items()}
         self._place.write(key, safetensors.torch.save(tensors), facts)
+
+    def among(self, keys: Collection[str]) -> frozenset[str]:
+        """Return those of the keys that have an artifact."""
+        return self._place.among(keys)
+
+    def discard(self, key: str) -> None:
+        """Remove an artifact, if there is one."""
+        if self._place.has(key):
+            self._place.remove(key)
 
     def sweep(self) -> int:
         """Remove what processes that were killed while they wrote have left; returns how much there was."""

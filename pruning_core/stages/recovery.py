@@ -1,7 +1,8 @@
 """Stage ``fine_tune``: remove channels, prove it, refit weights if asked, re-estimate statistics, train, evaluate.
 
 Accuracies are kept on validation images: dense (with stage ``dense``), after removal, after reconstruction (if any),
-after fine-tuning. The last epoch counts; nothing is chosen here. Training may pause at rungs (`stages.rungs`).
+after fine-tuning. The last epoch counts; nothing is chosen here. Training may pause at rungs (`stages.rungs`), and goes
+on from one or from a checkpoint (`stages.checkpoints`).
 """
 
 from __future__ import annotations
@@ -17,25 +18,26 @@ from pruning_core.channels import apply_layout, find_channel_groups
 from pruning_core.channels.structures import ChannelGraph, ChannelSelection
 from pruning_core.saliency import SaliencySelector, Tap, explain
 from pruning_core.stages.artifact_store import Artifact, network_tensors
+from pruning_core.stages.checkpoints import CheckpointWriter, continued_seconds, latest_state, state_of
 from pruning_core.stages.context import StageContext
 from pruning_core.stages.cutting import cut_slim_network
 from pruning_core.stages.dense import load_dense, new_dense_network
 from pruning_core.stages.dense_teacher import dense_teacher, feature_taps
 from pruning_core.stages.explanation_scores import at_dense_width, explanations_kept
-from pruning_core.stages.rungs import check_rung, continued_seconds, latest_rung, state_of
+from pruning_core.stages.rungs import check_rung
 from pruning_core.stages.saliency import load_selector
 from pruning_core.training import TrainingHistory, eval_mode, evaluate, train_classifier
 
 _OF_CUT = "of_cut"
-"""Fact of a rung that names those which were found out before training."""
+"""Fact of a rung or checkpoint that names those which were found out before training."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _SlimRun:
     """A slim network on its way.
 
-    ``taps``: maps that training holds to the dense network's. ``facts``: what was found out before training. ``rung``:
-    where training goes on; None: at the beginning.
+    ``taps``: maps that training holds to the dense network's. ``facts``: what was found out before training. ``start``:
+    the rung or checkpoint where training goes on; None: at the beginning. ``writer``: of its next checkpoints.
     """
 
     dense: nn.Module
@@ -45,11 +47,12 @@ class _SlimRun:
     selector: SaliencySelector | None
     taps: tuple[Tap, ...]
     facts: Mapping[str, Any]
-    rung: Artifact | None
+    start: Artifact | None
+    writer: CheckpointWriter
 
 
 def build_fine_tuned(context: StageContext) -> Artifact:
-    """Make the slim network and bring its accuracy back, from the last rung that lies in the store, if there is one."""
+    """Make the slim network and bring its accuracy back, from where an earlier attempt has left it."""
     run = _take_up(context, until=context.config.fine_tuning.epochs - 1)
     _train(context, run)
     return Artifact(
@@ -58,13 +61,13 @@ def build_fine_tuned(context: StageContext) -> Artifact:
             **_validation_score(context, run.slim),
             **run.facts,
             **_slim_explanations(context, run.dense, run.slim, run.graph, run.selection, run.selector),
-            "continued": continued_seconds(run.rung),
+            "continued": continued_seconds(run.start),
         },
     )
 
 
 def build_rung(context: StageContext, epochs: int) -> Artifact:
-    """Bring the slim network as far as some epochs of fine-tuning, from the last rung that lies in the store.
+    """Bring the slim network as far as some epochs of fine-tuning, from where an earlier attempt has left it.
 
     Raises:
         InvalidSettingsError: There are no such epochs, or none would be left.
@@ -80,7 +83,7 @@ def build_rung(context: StageContext, epochs: int) -> Artifact:
             **run.facts,
             _OF_CUT: list(run.facts),
             "losses": list(state.losses),
-            "continued": continued_seconds(run.rung),
+            "continued": continued_seconds(run.start),
         },
     )
 
@@ -98,8 +101,9 @@ def _train(context: StageContext, run: _SlimRun, until: int | None = None) -> Tr
         teacher=dense_teacher(run.dense, run.taps, run.graph, run.selection),
         report=context.report,
         processes=context.processes,
-        start=state_of(run.rung) if run.rung is not None else None,
+        start=state_of(run.start),
         until=until,
+        see_state=run.writer.see,
     )
 
 
@@ -112,19 +116,19 @@ def _validation_score(context: StageContext, slim: nn.Module) -> dict[str, Any]:
 
 
 def _take_up(context: StageContext, *, until: int) -> _SlimRun:
-    """Cut the slim network, or take the one of the last rung up to an epoch."""
+    """Cut the slim network, or take the furthest one that an earlier attempt has left, up to an epoch."""
     choice = context.artifact(selection_stage(context))
     selection = ChannelSelection.from_plain(choice.facts["kept"])
     dense = load_dense(context)
     selector = load_selector(context) if context.has_stage("selector") else None
     taps = feature_taps(dense, context.data.input_shape, context.config.fine_tuning.distillation)
     graph = channel_graph(context, dense, selector, taps)
-    rung = latest_rung(context, until=until)
-    if rung is None:
+    start = latest_state(context, "fine_tune", until=until)
+    if start is None:
         slim, facts = cut_slim_network(context, choice, dense, graph, selection)
     else:  # training brings the weights along
-        slim = apply_layout(new_dense_network(context, load_weights=False), rung.facts["layout"])
-        facts = {name: rung.facts[name] for name in rung.facts[_OF_CUT]}
+        slim = apply_layout(new_dense_network(context, load_weights=False), start.facts["layout"])
+        facts = {name: start.facts[name] for name in start.facts[_OF_CUT]}
     return _SlimRun(
         dense=dense,
         slim=slim,
@@ -133,7 +137,8 @@ def _take_up(context: StageContext, *, until: int) -> _SlimRun:
         selector=selector,
         taps=taps,
         facts=facts,
-        rung=rung,
+        start=start,
+        writer=CheckpointWriter(context, "fine_tune", start, {**facts, _OF_CUT: list(facts)}),
     )
 
 

@@ -7,16 +7,11 @@ not show in it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any
 
 from pruning_core.errors import InvalidSettingsError
 from pruning_core.stage_keys import KEY_LENGTH
-from pruning_core.stages.artifact_store import Artifact
-from pruning_core.stages.context import StageContext
-from pruning_core.training import TrainingState
 
-__all__ = ["check_rung", "continued_seconds", "latest_rung", "rung_key", "state_of"]
+__all__ = ["check_rung", "rung_key"]
 
 RUNG_VERSION = 1
 """Raised when a rung holds something else; a training whose rungs are of another version starts anew."""
@@ -38,32 +33,3 @@ def check_rung(epochs: int, num_epochs: int) -> None:
         raise InvalidSettingsError(
             f"a rung must be at 1 to {num_epochs - 1} of the {num_epochs} epochs of fine_tuning, but got {epochs}"
         )
-
-
-def latest_rung(context: StageContext, *, until: int) -> Artifact | None:
-    """Return the furthest rung of a run's fine-tuning that lies in the store; None if there is none.
-
-    Args:
-        context: Of stage ``fine_tune``; several processes start from the beginning together.
-        until: Rungs after this epoch do not count.
-    """
-    if context.processes.count > 1:
-        return None
-    for epochs in range(until, 0, -1):
-        found = context.store.get(rung_key(context.plan.trial_key, epochs))
-        if found is not None:
-            return found
-    return None
-
-
-def state_of(rung: Artifact) -> TrainingState:
-    """Return what the training goes on from."""
-    return TrainingState(losses=tuple(rung.facts["losses"]), tensors=rung.tensors)
-
-
-def continued_seconds(rung: Artifact | None) -> Mapping[str, Any]:
-    """Return what the parts of a fine-tuning before this one cost: ``seconds``, and peaks of memory where known."""
-    if rung is None:
-        return {}
-    names = ("seconds", "peak_memory_mb", "peak_gpu_memory_mb")
-    return {name: rung.facts[name] for name in names if rung.facts.get(name) is not None}

@@ -18,6 +18,7 @@ from pruning_core.stage_graphs import STAGES
 from pruning_core.stage_keys import plan_run
 from pruning_core.stages.artifact_store import Artifact, ArtifactStore
 from pruning_core.stages.assembly import StageOutcome, assemble_result
+from pruning_core.stages.checkpoints import CHECKPOINTED_STAGES, remove_checkpoints
 from pruning_core.stages.context import StageContext
 from pruning_core.stages.dense import build_dense
 from pruning_core.stages.importance import build_importance, build_sensitivity
@@ -190,10 +191,12 @@ def _build(name: str, key: str, build: Callable[[StageContext], Artifact], conte
         facts["precision"] = precision_used(context.config.precision, context.device)
     if context.processes.is_first:
         context.store.put(key, Artifact(tensors=artifact.tensors, facts=_of_all_parts(facts)))
+        if name in CHECKPOINTED_STAGES:
+            remove_checkpoints(context, name)
 
 
 def _of_all_parts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Add to what a stage cost what the parts before a rung had cost."""
+    """Add to what a stage cost what the parts before it, up to a rung or checkpoint, had cost."""
     whole = dict(facts)
     before: Mapping[str, float] = whole.pop("continued", {})
     if before:

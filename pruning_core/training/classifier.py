@@ -8,7 +8,7 @@ Shape suffixes used in this file:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -55,11 +55,12 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
     processes: Processes = ALONE,
     start: TrainingState | None = None,
     until: int | None = None,
+    see_state: Callable[[TrainingState], None] | None = None,
 ) -> TrainingHistory:
     """Train ``network`` in place on the training images; the last epoch is kept, nothing is chosen.
 
     On the CPU, a training that pauses and goes on from its state, in this process or another one, gives the weights
-    that it would have given in one go, bit by bit.
+    that it would have given in one go, bit by bit; of several processes with dropout, others that are as good.
 
     SGD with Nesterov momentum. Weight decay acts on convolution and linear weights only, not on biases and
     normalisation. A last batch that is not full is left out, unless it is the only one.
@@ -77,9 +78,10 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
         processes: Train one network together, each on its equal share of every batch. Without batch normalisation
             and dropout the weights are those of one process, to rounding; batch normalisation sees each process's
             share alone, and the running statistics are the first one's.
-        start: Go on from here instead of from the network's own weights; for one process alone.
+        start: Go on from here instead of from the network's own weights; of several processes, all from the same.
         until: Pause after so many epochs, counted from the beginning, without moving the schedule; for one process
             alone. None: train to the end.
+        see_state: Called between two epochs with what the training could go on from.
 
     Raises:
         InvalidSettingsError: Distillation without a teacher, batches of one image with batch normalisation,
@@ -87,7 +89,7 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
         NonFiniteLossError: The loss became NaN or infinite. On the CPU no weight was updated with it; elsewhere see
             ``LossWatch``.
     """
-    assert processes.count == 1 or (start is None and until is None), "a state is of one process"
+    assert processes.count == 1 or until is None, "one process alone pauses"
     _check_batch_size(network, settings, processes)
     network.to(device).to(memory_format=torch.channels_last)
     network.train()
@@ -114,7 +116,10 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
     ):
         if start is not None:
             restore_state(start, network, optimiser, generator, device)
-        for epoch in range(len(losses), settings.epochs if until is None else until):
+            if not processes.is_first:  # whose draws the state has
+                torch.manual_seed(seed + processes.rank + processes.count * start.epochs)
+        last = settings.epochs if until is None else until
+        for epoch in range(len(losses), last):
             batches = iterate_batches(
                 data.train,
                 data.normalisation,
@@ -135,6 +140,8 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
                 optimiser.step()
             losses.append(watch.take_sum() / steps_per_epoch)
             report((epoch + 1) * steps_per_epoch, schedule.num_steps)
+            if see_state is not None and epoch + 1 < last:
+                see_state(capture_state(network, optimiser, generator, device, tuple(losses)))
         if until is not None:
             state = capture_state(network, optimiser, generator, device, tuple(losses))
     processes.share_buffers(network)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ from pruning_core.distributed.membership import joined, read_place
 from pruning_core.distributed.processes import ALONE, Processes
 from pruning_core.progress import report_no_step
 from pruning_core.saliency.fitting import fit
-from pruning_core.stages import Artifact, ArtifactStore, run_trial
-from pruning_core.training import Teacher, evaluate, train_classifier
+from pruning_core.stages import Artifact, ArtifactStore, checkpoints, run_stage, run_trial
+from pruning_core.training import Teacher, TrainingState, evaluate, train_classifier
 from tests.synthetic import NUM_CLASSES, make_data, make_images, make_network
 
 TRAINING = TrainingConfig(
@@ -72,6 +73,44 @@ def trained(processes: Processes) -> nn.Module:
         processes=processes,
     )
     return network
+
+
+def resumed(processes: Processes) -> nn.Module:
+    """Train as ``trained``, but in two parts, the second from what the first process has of the first part."""
+    states: list[TrainingState] = []
+    settings: dict[str, Any] = {"seed": 0, "teacher": Teacher(network=plain_network(seed=7))}
+    train_classifier(
+        plain_network(seed=processes.rank),
+        augmented_data(),
+        TRAINING,
+        processes=processes,
+        see_state=states.append,
+        **settings,
+    )
+    network = plain_network(seed=5 + processes.rank)
+    train_classifier(network, augmented_data(), TRAINING, processes=processes, start=states[0], **settings)
+    return network
+
+
+class KilledError(Exception):
+    """Stands for the end of both processes."""
+
+
+def resumed_stage(processes: Processes, store: ArtifactStore) -> list[int]:
+    """Train a dense network in a run that is killed in its second epoch; return what the next run trains of it."""
+    config = load_config({**RUN, "dense_training": {"epochs": 3, "batch_size": 32}})
+    seen: list[int] = []
+
+    def report(stage: str, done: int, total: int) -> None:
+        assert stage == "dense"
+        seen.append(3 * done // total)
+        if seen == [1, 2]:
+            raise KilledError
+
+    for _ in range(2):
+        with suppress(KilledError):
+            run_stage("dense", config, data=make_data(), store=store, report=report, processes=processes)
+    return seen[2:]
 
 
 def fitted(processes: Processes) -> nn.Module:
@@ -130,6 +169,8 @@ def agree(processes: Processes, folder: Path) -> dict[str, Any]:
     again = run_trial(run_config(), data=make_data(), store=store, processes=processes)
     return {
         "trained": network.state_dict(),
+        "resumed": resumed(processes).state_dict(),
+        "resumed_stage": resumed_stage(processes, ArtifactStore(folder / "resumed")),
         "fitted": fitted(processes).state_dict(),
         "batch_norm": with_batch_norm(processes).state_dict(),
         "evaluation": asdict(
@@ -144,6 +185,7 @@ def agree(processes: Processes, folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Do what the environment says this process's part is, and keep what came out as FOLDER/RANK.pt."""
     torch.set_num_threads(1)
+    checkpoints._EVERY_S = 0.0
     folder = Path(sys.argv[1])
     with joined(read_place(os.environ), "cpu") as processes:
         assert processes != ALONE

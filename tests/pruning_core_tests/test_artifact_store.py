@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from pruning_core.artifact_places.folder import FolderPlace
 from pruning_core.errors import StorageError
 from pruning_core.kept_artifacts import artifact_folder
 from pruning_core.stages.artifact_store import Artifact, ArtifactStore, network_tensors
@@ -127,3 +128,22 @@ def test_a_writer_that_takes_days_keeps_its_folder(tmp_path: Path) -> None:
 def test_a_store_that_is_not_there_needs_no_sweep(tmp_path: Path) -> None:
     assert ArtifactStore(tmp_path / "new").sweep() == 0
     assert not (tmp_path / "new").exists()
+
+
+def test_what_is_discarded_is_gone_and_may_be_discarded_again(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    store.put("aa0", Artifact(facts={"value": 1}))
+    store.put("aa1", Artifact(facts={"value": 2}))
+    assert store.among({"aa0", "aa1", "aa2"}) == {"aa0", "aa1"}
+    for _ in range(2):
+        store.discard("aa0")
+    assert store.among({"aa0", "aa1", "aa2"}) == {"aa1"}
+    assert [path.name for path in tmp_path.glob("v1/aa/*")] == ["aa1"]
+
+
+def test_two_that_remove_an_artifact_at_once_do_no_harm(tmp_path: Path) -> None:
+    store, place = ArtifactStore(tmp_path), FolderPlace(tmp_path)
+    store.put("aa0", Artifact(facts={"value": 1}))
+    for _ in range(2):  # the second one had seen it before the first removed it
+        place.remove("aa0")
+    assert list(tmp_path.glob("v1/aa/*")) == []

@@ -86,6 +86,12 @@ def test_two_processes_with_half_batches_train_as_one_with_whole_batches(two: li
     assert not any(torch.allclose(tensor, start[name], rtol=0.01) for name, tensor in alone.items())
 
 
+def test_a_training_by_two_goes_on_from_what_the_first_one_kept(two: list[dict[str, Any]]) -> None:
+    assert_close(two[0]["resumed"], two[0]["trained"])
+    assert_close(two[1]["resumed"], two[0]["trained"])
+    assert [one["resumed_stage"] for one in two] == [[2, 3], [2, 3]]
+
+
 def test_a_loss_that_is_not_the_networks_own_output_is_fitted_together_too(two: list[dict[str, Any]]) -> None:
     assert_close(two[0]["fitted"], fitted(ALONE).state_dict())
 
