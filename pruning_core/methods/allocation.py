@@ -30,6 +30,7 @@ from torch import Tensor
 
 from pruning_core.budgets import Resource
 from pruning_core.methods.threshold_gate import threshold_gate
+from pruning_core.progress import StepReport, report_no_step
 
 CostFunction = Callable[[Tensor], Mapping[Resource, Tensor]]
 LossFunction = Callable[[Tensor, float], Tensor]
@@ -85,6 +86,7 @@ def allocate_widths(
     problem: AllocationProblem,
     settings: AllocationSettings | None = None,
     loss: LossFunction | None = None,
+    report: StepReport = report_no_step,
 ) -> Allocation:
     """Choose the widths that lose least under all limits.
 
@@ -94,6 +96,7 @@ def allocate_widths(
         problem: Groups, their least widths, cost and limits.
         settings: Of the solver.
         loss: What is lost, with 1 as a large loss; by default what the sensitivities predict.
+        report: Called with (done, total) steps; may raise to stop.
     """
     settings = settings or AllocationSettings()
     sizes_G = torch.tensor([len(scores) for scores in problem.scores], dtype=torch.float64)
@@ -110,7 +113,9 @@ def allocate_widths(
         is_met = bool((excess(share_G) <= 0).all())
     if not is_met:
         loss = loss or PredictedLoss(problem.scores, problem.sensitivity_G)
-        multiplier_M = _descend(share_G, multiplier_M, loss, excess, problem.minimum_G / sizes_G, settings)
+        multiplier_M = _descend(
+            share_G, multiplier_M, loss, excess, problem.minimum_G / sizes_G, settings, report
+        )
     with torch.no_grad():
         final_M = excess(share_G)
     return Allocation(
@@ -185,6 +190,7 @@ def _descend(
     excess: Callable[[Tensor], Tensor],
     minimum_G: Tensor,
     settings: AllocationSettings,
+    report: StepReport,
 ) -> Tensor:
     """Move ``share_G`` in place to a saddle point of the augmented Lagrangian; return the multipliers."""
     optimiser = torch.optim.Adam([share_G], lr=settings.learning_rate, betas=(0.9, settings.gradient_memory))
@@ -203,4 +209,5 @@ def _descend(
             share_G.copy_(share_G.clamp(min=minimum_G).clamp(max=1))
             if (step + 1) % settings.dual_interval == 0:
                 multiplier_M = torch.relu(multiplier_M + settings.dual_rate * excess(share_G))
+        report(step + 1, settings.steps)
     return multiplier_M

@@ -80,7 +80,9 @@ def allocate_by_task_loss(context: MethodContext, scores: Mapping[str, Tensor]) 
     floors, problem = _problem(context, scores, dict.fromkeys(scores, 1.0))
     settings = AllocationSettings(steps=TASK_LOSS_STEPS, gradient_memory=_TASK_LOSS_MEMORY)
     loss = GatedLoss(context, scores)
-    allocation = allocate_widths(problem, settings, loss)
+    allocation = allocate_widths(
+        problem, settings, loss, lambda done, total: context.report("allocate", done, total)
+    )
     share_G = allocation.widths_G / torch.tensor(context.cost_model.sizes)
     return _proposal(context, scores, floors, allocation, loss.prices(share_G, settings.sharp_beta))
 

@@ -57,7 +57,8 @@ def cut_slim_network(
 
     dense.to(device)
     slim.to(device)
-    reestimate_batch_norm(slim, data, device=device, seed=config.seed)
+    if choice.tensors or any(kept < whole for kept, whole in chosen["widths"].values()):
+        reestimate_batch_norm(slim, data, device=device, seed=config.seed)  # else it is the dense network
     after_removal = evaluate(slim, data.validation, data.normalisation, device=device)
     reconstruction = _reconstruct(context, full.to(device), slim, graph, selection)
     return slim, {

@@ -1,4 +1,4 @@
-"""Learning gates: what moves, what must not, and what an open network gives (oracles 14, 15, 19, 26)."""
+"""Learning gates: what moves, what must not, and what an open network gives (oracles 14, 15, 19, 26, 30)."""
 
 from __future__ import annotations
 
@@ -204,6 +204,20 @@ def test_every_option_has_an_effect(change: dict[str, Any]) -> None:
         not torch.equal(open_C, changed.open_probability[name])
         for name, open_C in plain.open_probability.items()
     )
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_steering_by_other_images_explanations_keeps_the_own_ones_worse(seed: int) -> None:
+    """Oracle 30: what gates keep comes from the targets, not from learning alone."""
+
+    def distance(targets: str) -> float:
+        given, known = problem(), steering_set()
+        gates = learn((("task", 0.0),), seed=seed, steps=90, targets=targets).open_probability
+        images = first_batch(patch_data(), len(known.classes_N))
+        raw_NKP = gated_forward(given, gates, images, known.classes_N).raw_NKP
+        return explanation_distance(raw_NKP, known.raw_NKP, given.selector).mean().item()
+
+    assert distance("dense") < 0.25 * min(distance("shuffled"), distance("constant"))
 
 
 def test_constant_targets_are_the_mean_explanation_for_every_image() -> None:
