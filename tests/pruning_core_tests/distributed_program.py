@@ -14,13 +14,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pruning_core.config import (
+    DatasetConfig,
     DistillationConfig,
     PredictorConfig,
     PruningConfig,
     TrainingConfig,
     load_config,
 )
-from pruning_core.data import Augmentation, Batch, DataSplits, assemble_splits
+from pruning_core.data import (
+    Augmentation,
+    Batch,
+    DataSplits,
+    ImageSubset,
+    assemble_splits,
+    image_folder,
+    load_data,
+)
+from pruning_core.data.image_files import ImageFiles
 from pruning_core.distributed.membership import joined, read_place
 from pruning_core.distributed.processes import ALONE, Processes
 from pruning_core.progress import report_no_step
@@ -89,6 +99,20 @@ def resumed(processes: Processes) -> nn.Module:
     )
     network = plain_network(seed=5 + processes.rank)
     train_classifier(network, augmented_data(), TRAINING, processes=processes, start=states[0], **settings)
+    return network
+
+
+def streamed(processes: Processes, folder: Path) -> nn.Module:
+    """Train a plain network on a folder of images that are decoded batch by batch, cropped and flipped."""
+    before, image_folder.MAX_DECODED_BYTES = image_folder.MAX_DECODED_BYTES, 100
+    try:
+        data = load_data(DatasetConfig(name="image_folder", root=str(folder), image_size=16))
+    finally:
+        image_folder.MAX_DECODED_BYTES = before
+    assert isinstance(data.train, ImageSubset)
+    assert isinstance(data.train.parent, ImageFiles)
+    network, settings = plain_network(), TrainingConfig(epochs=2, batch_size=8, learning_rate=0.05)
+    train_classifier(network, data, settings, seed=0, processes=processes)
     return network
 
 
@@ -169,6 +193,7 @@ def agree(processes: Processes, folder: Path) -> dict[str, Any]:
     again = run_trial(run_config(), data=make_data(), store=store, processes=processes)
     return {
         "trained": network.state_dict(),
+        "streamed": streamed(processes, folder / "images").state_dict(),
         "resumed": resumed(processes).state_dict(),
         "resumed_stage": resumed_stage(processes, ArtifactStore(folder / "resumed")),
         "fitted": fitted(processes).state_dict(),

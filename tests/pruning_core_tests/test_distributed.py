@@ -24,8 +24,10 @@ from tests.pruning_core_tests.distributed_program import (
     fitted,
     plain_network,
     run_config,
+    streamed,
     trained,
 )
+from tests.pruning_core_tests.test_data_folders import write_folder
 from tests.synthetic import make_data, make_network
 
 ROOT = Path(__file__).parents[2]
@@ -68,9 +70,12 @@ def run_two(program: str, argument: str) -> list[subprocess.CompletedProcess[str
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes got when they did everything together."""
     folder = tmp_path_factory.mktemp("two")
+    write_folder(folder / "images", "train", per_class=20)
     for ended in run_two("distributed_program", str(folder)):
         assert ended.returncode == 0, ended.stderr
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    alone = streamed(ALONE, folder / "images").state_dict()
+    results = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    return [{**result, "streamed_alone": alone} for result in results]
 
 
 def assert_close(came: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
@@ -90,6 +95,11 @@ def test_a_training_by_two_goes_on_from_what_the_first_one_kept(two: list[dict[s
     assert_close(two[0]["resumed"], two[0]["trained"])
     assert_close(two[1]["resumed"], two[0]["trained"])
     assert [one["resumed_stage"] for one in two] == [[2, 3], [2, 3]]
+
+
+def test_two_train_on_a_streamed_folder_as_one_does(two: list[dict[str, Any]]) -> None:
+    assert_close(two[0]["streamed"], two[0]["streamed_alone"])
+    assert_close(two[1]["streamed"], two[0]["streamed_alone"])
 
 
 def test_a_loss_that_is_not_the_networks_own_output_is_fitted_together_too(two: list[dict[str, Any]]) -> None:
