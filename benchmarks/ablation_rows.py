@@ -21,6 +21,7 @@ BY_COST = {"importance.allocation": "cost"}
 BY_FEATURES = {"fine_tuning.distillation.features": 10.0}
 MULTIPLIERS = {"gates.budget_term": "lagrangian", "gates.dual_restarts": True}
 TAUGHT_GATES = {"gates.task_loss": "distillation"}
+TAUGHT_BY_BOTH = {"gates.task_loss": "mixed"}
 UP_TO_EIGHT = {"saliency.max_num_basis": 8}
 """One predictor for rows that differ in the number of basis functions."""
 LABELS_ALONE = {"fine_tuning.distillation.weight": 0.0}
@@ -70,6 +71,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "gates, joint for two epochs": {**JOINT, _GATE_EPOCHS: 2},
     "gates, joint for three epochs": {**JOINT, _GATE_EPOCHS: 3},
     "gates, joint, gates taught by outputs": {**JOINT, **TAUGHT_GATES},
+    "gates, joint, gates taught by both": {**JOINT, **TAUGHT_BY_BOTH},
+    "gates, joint, gates taught by both, all groups": {**JOINT, **TAUGHT_BY_BOTH, "channels.scope": "all"},
     "gates, joint for three epochs, all groups, taught throughout": {
         **JOINT,
         **TAUGHT_GATES,

@@ -213,7 +213,8 @@ class GatesConfig(Settings):
         dual_restarts: A multiplier's integral falls back to 0 as soon as its budget is met (``lagrangian``).
         budget_widths: The cost in a loss term is that of the ``expected`` widths, or of an independent ``sampled`` 0/1
             draw (the paper's; gumbel noise needs it, because its open probability is flat at the start).
-        task_loss: Cross-entropy with the label, or distillation from the dense network.
+        task_loss: Cross-entropy with the label, distillation from the dense network, or ``mixed``, half of each with
+            outputs softened at temperature 2, as in fine-tuning by default.
         steer_by: What the steering term holds to the dense network's: its ``explanations`` (the method), or, as
             ablations, its tapped ``features`` or its ``outputs``.
         targets: ``dense`` keeps each image's own explanation; ablations are ``shuffled``, another image's, and
@@ -246,7 +247,7 @@ class GatesConfig(Settings):
     dual_damping: NonNegativeFloat = 5.0
     dual_restarts: bool = False
     budget_widths: Literal["expected", "sampled"] = "expected"
-    task_loss: Literal["cross_entropy", "distillation"] = "cross_entropy"
+    task_loss: Literal["cross_entropy", "distillation", "mixed"] = "cross_entropy"
     steer_by: Literal["explanations", "features", "outputs"] = "explanations"
     targets: Literal["dense", "shuffled", "constant"] = "dense"
     network_weights: Literal["frozen", "joint"] = "joint"

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pruning_core.budgets import Resource
 from pruning_core.channels import GatePlaces
-from pruning_core.config import GatesConfig, LossWeightsConfig
+from pruning_core.config import DistillationConfig, GatesConfig, LossWeightsConfig, TrainingConfig
 from pruning_core.gating.budget_term import (
     BudgetTerm,
     LagrangianTerm,
@@ -30,7 +30,7 @@ from pruning_core.gating.gate_noise import NOISES, harden, sample_gates
 from pruning_core.gating.gated_network import SteeringProblem, expected_widths, explain_gated
 from pruning_core.gating.steering_batches import SteeringBatch
 from pruning_core.saliency import Explanation, SaliencySelector, explanation_distance
-from pruning_core.training import feature_distance
+from pruning_core.training import classification_loss, feature_distance
 
 _SMALLEST_SPREAD = 1e-8  # explanations that are all alike give nothing to be relative to
 
@@ -101,7 +101,7 @@ class StepLoss:
         if self._gates.hard_forward:
             gates_C = harden(gates_C)
         came = explain_gated(self._problem, self._places, gates_C, batch.images_NCHW, batch.classes_N)
-        task = self._task(came.logits_NC, batch)
+        task = _TASK_LOSSES[self._gates.task_loss](came.logits_NC, batch)
         steering = self._steering(came, batch)
         cost = self._cost(logits_C, temperature)
         budget = self._budget_term(cost).to(task)
@@ -111,11 +111,6 @@ class StepLoss:
         return total, StepTerms(
             task=task.detach(), steering=steering.detach(), budget=budget.detach(), excess=excess.detach()
         )
-
-    def _task(self, logits_NC: Tensor, batch: SteeringBatch) -> Tensor:
-        if self._gates.task_loss == "cross_entropy":
-            return F.cross_entropy(logits_NC, batch.labels_N)
-        return divergence(logits_NC, batch.logits_NC)
 
     def _steering(self, came: Explanation, batch: SteeringBatch) -> Tensor:
         if self._gates.steer_by == "outputs":
@@ -130,6 +125,17 @@ class StepLoss:
         else:  # a draw of its own, as in the paper, not the one the network ran with
             open_C = harden(sample_gates(logits_C, self._noise, temperature, self._generator))
         return self._problem.cost_model.cost(expected_widths(open_C, self._problem.graph))
+
+
+_MIXED = TrainingConfig(distillation=DistillationConfig(weight=0.5, temperature=2.0))
+
+_TASK_LOSSES: Mapping[str, Callable[[Tensor, SteeringBatch], Tensor]] = {
+    "cross_entropy": lambda logits_NC, batch: F.cross_entropy(logits_NC, batch.labels_N),
+    "distillation": lambda logits_NC, batch: divergence(logits_NC, batch.logits_NC),
+    "mixed": lambda logits_NC, batch: classification_loss(
+        logits_NC, batch.labels_N, _MIXED, teacher_logits_NC=batch.logits_NC
+    ),
+}
 
 
 def steering_distance(

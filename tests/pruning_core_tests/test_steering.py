@@ -176,6 +176,7 @@ def test_the_same_seed_learns_the_same_gates() -> None:
     "change",
     [
         {"task_loss": "distillation"},
+        {"task_loss": "mixed"},
         {"distance": "raw"},
         {"distance": "normalised"},
         {"targets": "shuffled"},
