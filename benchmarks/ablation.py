@@ -6,8 +6,9 @@ Every row prunes the same dense network (one per seed) to the same MACs with ``r
 equally often after the dense training: rows that train weights along with the gates fine-tune for as many epochs less.
 Accuracies are of validation images. Differences are paired by seed. Finished stages are found in the store,
 and finished runs in ablation.json, and not run again, so it can be interrupted at any time. With ``--workers N``, N
-processes build stages side by side, on one device. With ``--images 50000 --validation-share 0.1`` data and dense
-networks are those of `benchmarks.quality`, which share their stages. Writes ablation.json and ablation.md.
+processes build stages side by side, on one device. With ``--images 50000 --validation-share 0.1 --gate-steps 351
+--epochs 5 --saliency-epochs 4 2`` stages are those of `benchmarks.quality --preset cpu`. Writes ablation.json and
+ablation.md.
 """
 
 from __future__ import annotations
@@ -37,6 +38,14 @@ def ablation_parser(description: str | None, rows: Sequence[str] = tuple(ROWS)) 
     parser.set_defaults(images=25_000, dense_epochs=20)
     parser.add_argument("--gate-steps", type=int, default=146, help="default: one epoch")
     parser.add_argument("--epochs", type=int, default=4, help="of updates of the weights, in every row")
+    parser.add_argument(
+        "--saliency-epochs",
+        type=int,
+        nargs=2,
+        default=[10, 5],
+        metavar=("PREDICTOR", "SELECTOR"),
+        help="default: those of a run",
+    )
     parser.add_argument("--budgets", type=float, nargs="+", default=[0.5, 0.25])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(rows), metavar="ROW")
@@ -49,7 +58,8 @@ def options_of(args: argparse.Namespace) -> str:
     return (
         f"--data cifar10.npz --architecture {args.architecture} "
         f"--images {args.images} --validation-share {args.validation_share:g} "
-        f"--dense-epochs {args.dense_epochs} --gate-steps {args.gate_steps} --epochs {args.epochs} "
+        f"--dense-epochs {args.dense_epochs} --saliency-epochs {' '.join(map(str, args.saliency_epochs))} "
+        f"--gate-steps {args.gate_steps} --epochs {args.epochs} "
         f"--budgets {' '.join(map(str, args.budgets))} --seeds {' '.join(map(str, args.seeds))}"
     )
 

@@ -112,6 +112,8 @@ def make_config(args: argparse.Namespace, row: str, macs: float, seed: int) -> P
                 "seed": seed,
                 "budgets.macs": macs,
                 "channels.round_to": 1,
+                "saliency.predictor.epochs": args.saliency_epochs[0],
+                "saliency.selector.epochs": args.saliency_epochs[1],
                 "gates.steps": times * args.gate_steps,
                 "fine_tuning.epochs": args.epochs - (times * gate_epochs(args) if is_joint else 0),
                 **changes,

@@ -73,7 +73,10 @@ def test_the_shipped_row_has_the_defaults() -> None:
 
 
 def test_rows_with_the_data_of_the_comparison_share_its_stages() -> None:
-    line = "--data nowhere.npz --images 50000 --validation-share 0.1 --gate-steps 351 --epochs 5 --dense-epochs 20"
+    line = (
+        "--data nowhere.npz --images 50000 --validation-share 0.1 --gate-steps 351 --epochs 5 --dense-epochs 20 "
+        "--saliency-epochs 4 2"
+    )
     args = read_arguments(line.split())
     for ours, theirs in (
         (SHIPPED, "ours: default"),
