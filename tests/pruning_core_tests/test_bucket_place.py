@@ -209,6 +209,7 @@ def test_a_store_that_is_busy_for_a_moment_is_asked_again(
 
 
 @pytest.mark.slow
+@pytest.mark.integration
 def test_a_store_that_stays_busy_is_given_up_within_a_minute(
     store: ArtifactStore, object_store: ObjectStore
 ) -> None:

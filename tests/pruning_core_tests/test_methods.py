@@ -255,7 +255,7 @@ def test_two_budgets_that_both_bind_on_resnet50(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("round_to", [1, 8])
+@pytest.mark.parametrize("round_to", [1, pytest.param(8, marks=pytest.mark.integration)])
 def test_the_published_point_of_resnet50_is_reached_in_whole_channels(
     resnet50_model: tuple[ChannelGraph, CostModel], round_to: int
 ) -> None:

@@ -60,6 +60,7 @@ def test_a_run_prints_its_stages_and_writes_its_result(
     assert only_result(store)["macs"] == result["macs"]
 
 
+@pytest.mark.integration
 def test_torchrun_divides_a_run_between_processes_of_which_one_speaks(run_file: Path, tmp_path: Path) -> None:
     store = tmp_path / "results"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -124,6 +124,7 @@ def python_blocks(card: str) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.integration
 def test_by_the_snippets_of_the_card_each_file_alone_predicts_as_the_network_does(
     finished: StudyFolder, whole: tuple[Path, str], tmp_path: Path
 ) -> None:

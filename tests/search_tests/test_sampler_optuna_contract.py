@@ -17,6 +17,7 @@ from optuna.testing.pytest_samplers import (
     RelativeSamplerTestCase,
 )
 
+from search.sampling.samplers import SAMPLERS
 from tests.search_tests.test_samplers import NAMES, PLAIN, propose, wrap
 
 
@@ -31,7 +32,11 @@ class TestOptunaContract(BasicSamplerTestCase, RelativeSamplerTestCase, MultiObj
 
 
 _LIMIT = 0.4
-LEARNERS = [one for one in NAMES if one.values[0] not in {"random", "qmc"}]  # which learn nothing
+LEARNERS = [
+    pytest.param(name, marks=[pytest.mark.integration] if name == "gp" else [])
+    for name in SAMPLERS
+    if name not in {"random", "qmc"}  # which learn nothing
+]
 
 
 @pytest.mark.parametrize("name", LEARNERS)
