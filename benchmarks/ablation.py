@@ -5,9 +5,9 @@
 Every row prunes the same dense network (one per seed) to the same MACs with ``round_to: 1`` and updates the weights
 equally often after the dense training: rows that train weights along with the gates fine-tune for as many epochs less.
 Accuracies are of validation images, 12,500 of them, because differences are small: 18,750 are left to train on,
-which takes less than half the time that 45,000 would. Differences are paired by seed. Finished stages are found in the store,
-and finished runs in ablation.json, and not run again, so it can be interrupted at any time. With ``--workers N``, N
-processes build stages side by side, on one device. With ``--images 50000 --validation-share 0.1 --gate-steps 351
+which takes less than half the time that 45,000 would. Differences are paired by seed. Finished stages are found in the
+store, and finished runs in ablation.json, and not run again, so it can be interrupted at any time. With ``--workers
+N``, N processes build stages side by side, on one device. With ``--images 50000 --validation-share 0.1 --gate-steps 351
 --epochs 5 --saliency-epochs 4 2`` stages are those of `benchmarks.quality --preset cpu`. Writes ablation.json and
 ablation.md.
 """
