@@ -117,7 +117,8 @@ class PredictorConfig(Settings):
     """Training of the network that classifies masked images as the dense network classifies whole ones.
 
     ``mask_temperature``: of the relaxed Bernoulli pixels; best equal to the selector's (0.1 in [Ganjdanesh2022], whose
-    selector then shows the predictor masks it has never seen). ``warm_start``: begin from the
+    selector then shows the predictor masks it has never seen). ``hard_masks``: 0/1 pixels, for a selector that draws
+    such ones. ``warm_start``: begin from the
     dense weights (the paper's ImageNet setting) instead of from scratch (its CIFAR setting).
     """
 
@@ -126,6 +127,7 @@ class PredictorConfig(Settings):
     learning_rate: PositiveFloat = 2e-3
     weight_decay: NonNegativeFloat = 1e-4
     mask_temperature: PositiveFloat = 0.5
+    hard_masks: bool = False
     warm_start: bool = True
 
 

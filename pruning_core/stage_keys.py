@@ -43,6 +43,7 @@ ADDED_SINCE_FIRST_KEYS: dict[str, Any] = {
     "latency_table": None,
     "precision": "auto",
     "saliency.anisotropic": False,
+    "saliency.predictor.hard_masks": False,
 }
 """Fields that came after keys were first made, with the value at which stages do what they did before: such a field is
 in no key, so that studies of an earlier version go on."""

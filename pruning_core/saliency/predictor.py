@@ -91,13 +91,18 @@ def train_predictor(
 def sample_training_masks(
     num_masks: int, size: tuple[int, int], settings: SaliencyConfig, generator: torch.Generator
 ) -> Tensor:
-    """Draw ``mask_NHW``: relaxed Bernoulli pixels of random maps for one half, the maps themselves for the other.
+    """Draw ``mask_NHW``: Bernoulli pixels, relaxed or not, of random maps for one half, the maps for the other.
 
     The selector is trained on sampled masks and used with noise-free ones; the predictor must know both.
     """
     probability_NHW = sample_keep_probabilities(num_masks, size, settings, generator)
     num_sampled = (num_masks + 1) // 2
-    sampled_NHW = sample_pixels(probability_NHW[:num_sampled], settings.predictor.mask_temperature, generator)
+    sampled_NHW = sample_pixels(
+        probability_NHW[:num_sampled],
+        settings.predictor.mask_temperature,
+        generator,
+        hard=settings.predictor.hard_masks,
+    )
     return torch.cat([sampled_NHW, probability_NHW[num_sampled:]])
 
 

@@ -44,6 +44,14 @@ def test_training_lowers_the_divergence_on_masked_images() -> None:
     assert masked_divergence(dense, predictor, settings) < 0.7 * before
 
 
+@pytest.mark.parametrize("hard_masks", [False, True])
+def test_half_of_the_masks_are_sampled_hard_or_not_and_half_are_maps(*, hard_masks: bool) -> None:
+    settings, generator = with_predictor(hard_masks=hard_masks), torch.Generator().manual_seed(0)
+    masks_NHW = sample_training_masks(9, (16, 16), settings, generator)
+    is_hard_N = ((masks_NHW == 0) | (masks_NHW == 1)).flatten(1).all(dim=1)
+    assert is_hard_N.tolist() == [hard_masks] * 5 + [False] * 4
+
+
 def test_the_dense_network_stays_bit_by_bit_the_same() -> None:
     dense = TinyNetwork().train()
     before = fingerprint(dense)

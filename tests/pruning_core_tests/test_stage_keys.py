@@ -51,6 +51,7 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "saliency.predictor.learning_rate": (0.3, "predictor"),
     "saliency.predictor.weight_decay": (0.3, "predictor"),
     "saliency.predictor.mask_temperature": (0.3, "predictor"),
+    "saliency.predictor.hard_masks": (True, "predictor"),
     "saliency.predictor.warm_start": (False, "predictor"),
     "saliency.seed": (7, "predictor"),
     "saliency.num_basis": (2, "selector"),
