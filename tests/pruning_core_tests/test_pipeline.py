@@ -19,6 +19,7 @@ from pruning_core.data import DataSplits, iterate_batches
 from pruning_core.data.images import Normalisation
 from pruning_core.errors import InfeasibleBudgetsError, StorageError, UnsupportedNetworkError
 from pruning_core.latency.table import write_latency_table
+from pruning_core.methods import allocators
 from pruning_core.stage_graphs import STAGES_OF_METHOD, stages_of
 from pruning_core.stages import (
     ArtifactStore,
@@ -251,9 +252,14 @@ def test_the_same_configuration_gives_the_same_network_in_another_store(
     ],
 )
 def test_an_interrupted_choice_of_channels_ends_as_an_undisturbed_one(
-    choosing: str, changes: dict[str, Any], tiny_data: DataSplits, store: ArtifactStore
+    choosing: str,
+    changes: dict[str, Any],
+    tiny_data: DataSplits,
+    store: ArtifactStore,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Oracle 17 of importance."""
+    monkeypatch.setattr(allocators, "TASK_LOSS_STEPS", 20)
     config = quick(seed=17, **changes)
     seen: list[int] = []
 

@@ -172,7 +172,7 @@ BAD_INPUT: dict[str, tuple[list[str], str]] = {
 # `launch` prepares as `plan` does, beside Ray, which takes seconds to start.
 REFUSED = [
     *(("plan", name) for name in BAD_INPUT),
-    *(("launch", name) for name in ("an attention model", "a checkpoint of another network")),
+    ("launch", "an attention model"),
 ]
 
 
