@@ -7,17 +7,15 @@ CPU the weights are the same, bit by bit. Rungs (`stages.rungs`) are as good to 
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pruning_core.config import PruningConfig
 from pruning_core.errors import StorageError
-from pruning_core.stage_keys import KEY_LENGTH
 from pruning_core.stages.artifact_store import Artifact, ArtifactStore
 from pruning_core.stages.context import StageContext
-from pruning_core.stages.rungs import rung_key
+from pruning_core.stages.rungs import rung_key, state_key
 from pruning_core.training import TrainingState
 
 __all__ = [
@@ -137,5 +135,4 @@ def _checkpoint_keys(stage_key: str, epochs: int) -> Iterator[str]:
 
 
 def _checkpoint_key(stage_key: str, epochs: int) -> str:
-    text = f"checkpoint {CHECKPOINT_VERSION} {epochs} {stage_key}"
-    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+    return state_key(f"checkpoint {CHECKPOINT_VERSION}", epochs, stage_key)

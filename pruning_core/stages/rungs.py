@@ -11,7 +11,7 @@ import hashlib
 from pruning_core.errors import InvalidSettingsError
 from pruning_core.stage_keys import KEY_LENGTH
 
-__all__ = ["check_rung", "rung_key"]
+__all__ = ["check_rung", "rung_key", "state_key"]
 
 RUNG_VERSION = 1
 """Raised when a rung holds something else; a training whose rungs are of another version starts anew."""
@@ -19,8 +19,12 @@ RUNG_VERSION = 1
 
 def rung_key(trial_key: str, epochs: int) -> str:
     """Return the key of the state after so many epochs of the fine-tuning that a trial key names."""
-    text = f"rung {RUNG_VERSION} {epochs} {trial_key}"
-    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+    return state_key(f"rung {RUNG_VERSION}", epochs, trial_key)
+
+
+def state_key(kind: str, epochs: int, stage_key: str) -> str:
+    """Return the key of a kind of state after so many epochs of the training that a stage key names."""
+    return hashlib.sha256(f"{kind} {epochs} {stage_key}".encode()).hexdigest()[:KEY_LENGTH]
 
 
 def check_rung(epochs: int, num_epochs: int) -> None:

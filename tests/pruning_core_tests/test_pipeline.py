@@ -19,7 +19,6 @@ from pruning_core.data import DataSplits, iterate_batches
 from pruning_core.data.images import Normalisation
 from pruning_core.errors import InfeasibleBudgetsError, StorageError, UnsupportedNetworkError
 from pruning_core.latency.table import write_latency_table
-from pruning_core.methods import allocators
 from pruning_core.stage_graphs import STAGES_OF_METHOD, stages_of
 from pruning_core.stages import (
     ArtifactStore,
@@ -50,8 +49,6 @@ QUICK: dict[str, Any] = {
     "fine_tuning": {"epochs": 2, "batch_size": 32, "distillation": {"weight": 0.5}},
 }
 
-
-FEW: dict[str, Any] = {"steps": 2, "batch_size": 32, "num_images": 64}
 
 ONE_OF_EACH_KIND = (MethodName.INTERPRETATION_STEERED, MethodName.TASK_INSPIRED, MethodName.L1)
 """Methods that between them run every stage."""
@@ -242,66 +239,6 @@ def test_the_same_configuration_gives_the_same_network_in_another_store(
     assert measured(first) == measured(again)
     networks = [load_slim_network(config, data=tiny_data, store=where) for where in (store, other)]
     assert same_weights(*networks)
-
-
-@pytest.mark.parametrize(
-    ("choosing", "changes"),
-    [
-        ("steer", {}),
-        ("allocate", {"method": "task_inspired", "importance": {"allocation": "task_loss"}}),
-    ],
-)
-def test_an_interrupted_choice_of_channels_ends_as_an_undisturbed_one(
-    choosing: str,
-    changes: dict[str, Any],
-    tiny_data: DataSplits,
-    store: ArtifactStore,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Oracle 17 of importance."""
-    monkeypatch.setattr(allocators, "TASK_LOSS_STEPS", 20)
-    config = quick(seed=17, **changes)
-    seen: list[int] = []
-
-    def kill(stage: str, done: int, total: int) -> None:
-        if stage == choosing and done >= total // 2:
-            seen.append(done)
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_trial(config, data=tiny_data, store=store, report=kill)
-    assert seen
-    key = plan_run(config, tiny_data.fingerprint).key_of(choosing)
-    assert not store.has(key)
-    run_stage(choosing, config, data=tiny_data, store=store)
-    other = ArtifactStore(Path(store.address) / "undisturbed")
-    for node in plan_run(config, tiny_data.fingerprint).nodes:
-        found = store.get(node.key)
-        if node.key != key and found is not None:
-            other.put(node.key, found)
-    run_stage(choosing, config, data=tiny_data, store=other)
-    after, undisturbed = store.get(key), other.get(key)
-    assert after is not None
-    assert undisturbed is not None
-    assert after.facts["kept"] == undisturbed.facts["kept"]
-    assert all(torch.equal(after.tensors[name], tensor) for name, tensor in undisturbed.tensors.items())
-
-
-@pytest.mark.parametrize("method", ONE_OF_EACH_KIND)
-def test_budgets_of_the_whole_network_give_the_dense_network_bit_by_bit(
-    method: MethodName, tiny_data: DataSplits, store: ArtifactStore
-) -> None:
-    """Oracle 17 of importance: nothing to remove changes nothing."""
-    config = quick(
-        method=method, budgets={"macs": 1.0, "params": 1.0}, gates={"network_weights": "frozen", **FEW}
-    )
-    result = run_trial(config, data=tiny_data, store=store)
-    assert all(kept == dense for kept, dense in result.kept.values())
-    assert result.num_correct_after_removal == result.num_correct_dense
-    if method == MethodName.INTERPRETATION_STEERED:
-        facts = store.facts(result.artifact_keys["steer"])
-        assert facts is not None
-        assert facts["gated"] == {"explanation_distance": 0.0, "explanation_similarity": pytest.approx(1.0)}
 
 
 def test_runs_that_differ_in_seed_alone_share_the_dense_and_the_saliency_networks(
