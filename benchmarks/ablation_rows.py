@@ -24,6 +24,8 @@ TAUGHT_GATES = {"gates.task_loss": "distillation"}
 TAUGHT_BY_BOTH = {"gates.task_loss": "mixed"}
 UP_TO_EIGHT = {"saliency.max_num_basis": 8}
 """One predictor for rows that differ in the number of basis functions."""
+AT_ONCE = {"fine_tuning.warmup_epochs": 0.0}
+"""Fine-tuning begins at its full learning rate."""
 LABELS_ALONE = {"fine_tuning.distillation.weight": 0.0}
 ROWS: dict[str, dict[str, Any]] = {
     "random": {"method": "random"},
@@ -31,6 +33,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "L1, uniform, taught by features too": {"method": "l1", **BY_FEATURES},
     "L1, uniform, taught by labels alone": {"method": "l1", **LABELS_ALONE},
     "L1, uniform, reconstructed": {"method": "l1", "recovery.reconstruct": True},
+    "L1, uniform, no warm-up": {"method": "l1", **AT_ONCE},
     "L1, by cost": {"method": "l1", **BY_COST},
     "L1, by cost, all groups": {"method": "l1", **BY_COST, "channels.scope": "all"},
     "L2, uniform": {"method": "l2"},
@@ -72,6 +75,20 @@ ROWS: dict[str, dict[str, Any]] = {
     "gates, joint for three epochs": {**JOINT, _GATE_EPOCHS: 3},
     "gates, joint, gates taught by outputs": {**JOINT, **TAUGHT_GATES},
     "gates, joint, gates taught by both": {**JOINT, **TAUGHT_BY_BOTH},
+    "gates, joint, no warm-up": {**JOINT, **AT_ONCE},
+    "gates, joint, gates taught by both, no warm-up": {**JOINT, **TAUGHT_BY_BOTH, **AT_ONCE},
+    "gates, joint for two epochs, gates taught by both, no warm-up": {
+        **JOINT,
+        **TAUGHT_BY_BOTH,
+        **AT_ONCE,
+        _GATE_EPOCHS: 2,
+    },
+    "gates, joint for three epochs, gates taught by both, no warm-up": {
+        **JOINT,
+        **TAUGHT_BY_BOTH,
+        **AT_ONCE,
+        _GATE_EPOCHS: 3,
+    },
     "gates, joint, gates taught by both, all groups": {**JOINT, **TAUGHT_BY_BOTH, "channels.scope": "all"},
     "gates, joint for three epochs, all groups, taught throughout": {
         **JOINT,

@@ -1,6 +1,7 @@
 """Searches that are killed, interrupted and starved: is anything lost, done twice, or another than undisturbed?
 
     python -m benchmarks.fault_injection --kills 40 --out docs/results
+    python -m benchmarks.fault_injection --kills 12 --halving promotion --out docs/results
 
 Real searches: the digits of ``examples/digits.yaml`` with short trainings, two trials at once, ``reproducible: true``.
 A stage or trial may be killed four times before it counts as failed. One search runs undisturbed. The others are
@@ -9,8 +10,11 @@ of the first, ``prunefront doctor`` holds log, artifacts and MLflow against each
 says was finished may have run again. A full disk needs root, for a small file system of its own, and a restart of
 PostgreSQL needs its server.
 
-Writes fault-injection.json and fault-injection.md after each search; the same line goes on where it was stopped, if an
-undisturbed search still comes to the same on this machine.
+Halving decides by the order in which trials come to their rungs, which faults change: such a search must have as many
+trials, and those that the undisturbed one trained to the end, too, must have its scores.
+
+Writes fault-injection.json and fault-injection.md after each search (with ``--halving``: fault-injection-RULE). The
+same line goes on where it was stopped, if an undisturbed search still comes to the same on this machine.
 """
 
 from __future__ import annotations
@@ -26,15 +30,17 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from benchmarks.fault_injection_page import FAULTS_PER_SEARCH, NO_HALVING, render
 from benchmarks.faults import FAULTS, Driver, MlflowServer
 from benchmarks.machine import describe_machine
 from benchmarks.postgresql_server import PostgresqlServer, why_no_server
 from reports.fronts import find_front
 from reports.records import StudyRecords, TrialStatus
+from search.early_stopping.halving import HALVINGS
 from search.studies.folder import StudyFolder
 from search.studies.records import read_study
 from search.timeline import read_timeline
@@ -43,11 +49,10 @@ SPEC = Path(__file__).parents[1] / "examples" / "digits.yaml"
 STUDY = "disturbed"
 SHORT = (
     *("run.dense_training.epochs=4", "run.saliency.predictor.epochs=1", "run.saliency.selector.epochs=1"),
-    *("run.gates.steps=12", "run.fine_tuning.epochs=2", "limits.trials=16", "resources.slots=2"),
-    *(f"study={STUDY}", "reproducible=true", "limits.max_failures=4"),
+    *("run.gates.steps=12", "limits.trials=16", "resources.slots=2"),
+    *(f"study={STUDY}", "limits.max_failures=4"),
 )
 _DISK = "48M"
-_FAULTS_PER_SEARCH = 4
 _EXPECTED = {0, 2, 130, -9}  # ended, told that the disk is full, interrupted, killed
 
 
@@ -61,9 +66,9 @@ _PATIENCE_S = 40.0
 Server: TypeAlias = MlflowServer | PostgresqlServer
 
 
-def search_commands(root: Path, server: Server | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def search_commands(root: Path, server: Server | None, rule: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what launches a search, and what resumes it."""
-    where = [f"storage.path={root}"]
+    where = [f"storage.path={root}", *_stopped_early_by(rule)]
     if isinstance(server, MlflowServer):
         where.append(f"storage.mlflow={server.address}")
     elif isinstance(server, PostgresqlServer):
@@ -71,12 +76,18 @@ def search_commands(root: Path, server: Server | None) -> tuple[tuple[str, ...],
     return ("launch", str(SPEC), *SHORT, *where), ("resume", STUDY, "--storage", str(root))
 
 
+def _stopped_early_by(rule: str) -> tuple[str, ...]:
+    if rule == NO_HALVING:
+        return ("run.fine_tuning.epochs=2", "reproducible=true")
+    return ("run.fine_tuning.epochs=4", f"halving.rule={rule}", "halving.eta=2", "sampler.name=random")
+
+
 def disturb(
-    root: Path, kinds: Sequence[str], seed: int, server: Server | None, log: Path
+    root: Path, kinds: Sequence[str], seed: int, server: Server | None, log: Path, rule: str = NO_HALVING
 ) -> list[dict[str, Any]]:
     """Run a search to its end through faults, one after another; return what happened at each."""
     rng = random.Random(seed)  # noqa: S311 - no secret
-    launch, resume = search_commands(root, server)
+    launch, resume = search_commands(root, server, rule)
     folder = StudyFolder(root, STUDY)
     driver: Driver | None = None
     happened: list[dict[str, Any]] = []
@@ -125,13 +136,15 @@ def _num_ended(folder: StudyFolder) -> int:
     return sum(event.get("kind") == "trial" for event in read_timeline(folder.timeline_path))
 
 
-def compare(root: Path, reference: Mapping[int, Any], front: Sequence[int]) -> dict[str, Any]:
+def compare(
+    root: Path, reference: Mapping[int, Any], front: Sequence[int], rule: str = NO_HALVING
+) -> dict[str, Any]:
     """Count what is wrong with a study that was disturbed."""
     folder = StudyFolder(root, STUDY)
     study = read_study(folder)
     trials = trials_of(study)
     runs = Counter(
-        event["key"]
+        (event["key"], event.get("until"))
         for event in read_timeline(folder.timeline_path)
         if event["event"] == "item" and event["status"] == "complete"
     )
@@ -145,15 +158,24 @@ def compare(root: Path, reference: Mapping[int, Any], front: Sequence[int]) -> d
         check=False,
     )
     findings = json.loads(examined.stdout)["findings"]
+    comparable = set(trials) & set(reference)
+    if rule != NO_HALVING:
+        comparable = {number for number in comparable if _ended_alike(trials[number], reference[number])}
     return {
         "lost": len(set(reference) - set(trials)),
         "additional": len(set(trials) - set(reference)),
-        "different": sum(trials[number] != reference[number] for number in set(trials) & set(reference)),
+        "compared": len(comparable),
+        "different": sum(trials[number] != reference[number] for number in comparable),
         "running": sum(record.status is TrialStatus.RUNNING for record in study.records),
         "run_twice": sum(count - 1 for count in runs.values()),
         "front_is_the_same": front_of(study) == list(front),
         "doctor": [f"{one['check']}: {one['problem']}" for one in findings],
     }
+
+
+def _ended_alike(one: tuple[str, Any, Any], other: tuple[str, Any, Any]) -> bool:
+    """Tell whether two trials are of one configuration and were both trained to the end."""
+    return one[0] == other[0] == TrialStatus.COMPLETE.value and one[1] == other[1]
 
 
 def trials_of(study: StudyRecords) -> dict[int, Any]:
@@ -181,12 +203,12 @@ def plan_searches(num_kills: int, kinds: Sequence[str]) -> Iterator[tuple[int, l
     seed = 0
     for kind in _ALONE:
         same = [one for one in alone if one == kind]
-        for start in range(0, len(same), _FAULTS_PER_SEARCH):
-            yield seed, same[start : start + _FAULTS_PER_SEARCH]
+        for start in range(0, len(same), FAULTS_PER_SEARCH):
+            yield seed, same[start : start + FAULTS_PER_SEARCH]
             seed += 1
     random.Random(0).shuffle(others)  # noqa: S311 - no secret
-    for start in range(0, len(others), _FAULTS_PER_SEARCH):
-        yield seed, others[start : start + _FAULTS_PER_SEARCH]
+    for start in range(0, len(others), FAULTS_PER_SEARCH):
+        yield seed, others[start : start + FAULTS_PER_SEARCH]
         seed += 1
 
 
@@ -201,46 +223,6 @@ def small_disk(folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)  # noqa: S603, S607
 
 
-def render(results: Sequence[Mapping[str, Any]], command: str, machine: str) -> str:
-    """Write the page."""
-    faults = [one for result in results for one in result["faults"] if one["in_time"]]
-    by_kind = Counter(one["fault"] for one in faults)
-    wrong = ("lost", "additional", "different", "running", "run_twice")
-    sums = {name: sum(result["found"][name] for result in results) for name in wrong}
-    fronts = sum(result["found"]["front_is_the_same"] for result in results)
-    problems = [line for result in results for line in result["found"]["doctor"]]
-    return "\n".join(
-        [
-            "# Searches that were disturbed",
-            "",
-            f"    python -m benchmarks.fault_injection {command}",
-            "",
-            "Real searches on scanned digits, 16 trials, two at once, `reproducible: true`. Each was disturbed up to",
-            f"{_FAULTS_PER_SEARCH} times at seeded moments, resumed each time, and then held against an undisturbed",
-            "one.",
-            "",
-            "| fault | times |",
-            "|---|---|",
-            *(f"| {kind} | {count} |" for kind, count in by_kind.items()),
-            f"| **all** | **{len(faults)}** in {len(results)} searches |",
-            "",
-            "| in all searches together | |",
-            "|---|---|",
-            f"| trials lost | {sums['lost']} |",
-            f"| trials that should not be there | {sums['additional']} |",
-            f"| trials with another configuration, status or score than undisturbed | {sums['different']} |",
-            f"| trials left running | {sums['running']} |",
-            f"| finished work items that ran again | {sums['run_twice']} |",
-            f"| searches with the front of the undisturbed one | {fronts} of {len(results)} |",
-            f"| things that `prunefront doctor` found wrong (log, artifacts, MLflow) | {len(problems)} |",
-            "",
-            *(f"- {line}" for line in problems),
-            f"Machine: {machine}.",
-            "",
-        ]
-    )
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(
@@ -248,6 +230,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--kills", type=int, default=40)
     parser.add_argument("--faults", nargs="+", choices=list(FAULTS), default=list(FAULTS), metavar="FAULT")
+    parser.add_argument("--halving", choices=list(HALVINGS), default=NO_HALVING, help="rule of the searches")
     parser.add_argument("--port", type=int, default=5151, help="of MLflow's server")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     args = parser.parse_args(argv)
@@ -255,16 +238,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch) / "undisturbed" / "results"
         root.parent.mkdir()
-        if Driver(search_commands(root, None)[0], root, root.parent / "driver.log", None).wait() != 0:
+        launch, _ = search_commands(root, None, args.halving)
+        if Driver(launch, root, root.parent / "driver.log", None).wait() != 0:
             raise SystemExit((root.parent / "driver.log").read_text(encoding="utf-8"))
         study = read_study(StudyFolder(root, STUDY))
         reference, front = trials_of(study), front_of(study)
-        about = {"front": front, "num_trials": len(reference), "digest": _digest(reference)}
-        results = _known(args.out, about)
+        about: dict[str, Any] = {"num_trials": len(reference)}
+        if args.halving == NO_HALVING:
+            about |= {"front": front, "digest": _digest(reference)}
+        results = _known(_json_of(args), about)
         for seed, dealt in plan_searches(args.kills, kinds):
             if [seed, dealt] in [[one["seed"], one["dealt"]] for one in results]:
                 continue
-            found = _one_search(Path(scratch) / f"seed-{seed}", seed, dealt, args.port, reference, front)
+            found = _one_search(Path(scratch) / f"seed-{seed}", seed, dealt, args, reference, front)
             results.append({"seed": seed, "dealt": dealt, **found})
             print(json.dumps(results[-1]), flush=True)
             _write(args, results, about)
@@ -280,9 +266,13 @@ def _digest(reference: Mapping[int, Any]) -> str:
     return hashlib.sha256(json.dumps(reference, sort_keys=True).encode()).hexdigest()
 
 
-def _known(out: Path, about: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _json_of(args: argparse.Namespace) -> Path:
+    name = "fault-injection" if args.halving == NO_HALVING else f"fault-injection-{args.halving}"
+    return Path(args.out) / f"{name}.json"
+
+
+def _known(path: Path, about: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the searches that were disturbed before, if what they were held against has not changed."""
-    path = out / "fault-injection.json"
     if not path.is_file():
         return []
     before = json.loads(path.read_text(encoding="utf-8"))
@@ -293,31 +283,32 @@ def _known(out: Path, about: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _write(
     args: argparse.Namespace, results: Sequence[Mapping[str, Any]], reference: Mapping[str, Any]
 ) -> None:
-    args.out.mkdir(parents=True, exist_ok=True)
+    path = _json_of(args)
+    path.parent.mkdir(parents=True, exist_ok=True)
     machine = describe_machine("cpu", 1)
     plain = {"machine": machine, "reference": reference, "searches": results}
-    (args.out / "fault-injection.json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-    page = render(results, f"--kills {args.kills}", machine)
-    (args.out / "fault-injection.md").write_text(page, encoding="utf-8")
+    path.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    command = f"--kills {args.kills}" + (f" --halving {args.halving}" if args.halving != NO_HALVING else "")
+    path.with_suffix(".md").write_text(render(results, command, machine, args.halving), encoding="utf-8")
 
 
 def _one_search(
     folder: Path,
     seed: int,
     dealt: Sequence[str],
-    port: int,
+    args: argparse.Namespace,
     reference: Mapping[int, Any],
     front: Sequence[int],
 ) -> dict[str, Any]:
-    log = folder.with_suffix(".log")
-    if "disk full" in dealt:
-        with small_disk(folder):
-            faults = disturb(folder / "results", dealt, seed, None, log)
-            return {"faults": faults, "found": compare(folder / "results", reference, front)}
-    folder.mkdir()
-    with _server(dealt[0], folder, port) as server:
-        faults = disturb(folder / "results", dealt, seed, server, log)
-        return {"faults": faults, "found": compare(folder / "results", reference, front)}
+    with ExitStack() as stack:
+        if "disk full" in dealt:
+            stack.enter_context(small_disk(folder))
+        else:
+            folder.mkdir()
+        server = stack.enter_context(_server(dealt[0], folder, args.port))
+        root = folder / "results"
+        faults = disturb(root, dealt, seed, server, folder.with_suffix(".log"), args.halving)
+        return {"faults": faults, "found": compare(root, reference, front, args.halving)}
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fault_injection import compare, front_of, plan_searches, render, trials_of
+from benchmarks.fault_injection import compare, front_of, plan_searches, trials_of
+from benchmarks.fault_injection_page import render
 from benchmarks.faults import FAULTS, Driver, descendants
 from reports.records import TrialStatus
 from search.studies.records import read_study
@@ -41,9 +42,25 @@ def test_a_lost_and_a_changed_trial_are_counted(tmp_path: Path) -> None:
     assert any(line.startswith("mlflow: trials 0 and 1: no run") for line in found["doctor"])
 
 
+def test_with_halving_only_trials_that_ended_alike_are_compared(tmp_path: Path) -> None:
+    text = SPEC.replace("study: tiny", "study: disturbed")
+    stopped = make_record(1, status=TrialStatus.STOPPED)
+    folder = store_study(tmp_path, [make_record(0), stopped, make_record(2)], text=text)
+    folder.timeline_path.write_text("")
+    found_trials = trials_of(read_study(folder))
+    status, key, scores = found_trials[2]
+    reference = {
+        0: found_trials[0],
+        1: ("complete", *found_trials[1][1:]),
+        2: (status, key, {**scores, "num_correct_fine_tuned": 0}),
+    }
+    found = compare(folder.root, reference, [0, 1, 2], "promotion")
+    assert (found["lost"], found["additional"], found["compared"], found["different"]) == (0, 0, 2, 1)
+
+
 def test_the_page_adds_up_what_was_found() -> None:
     found: dict[str, Any] = {
-        **dict.fromkeys(("lost", "additional", "different", "running", "run_twice"), 1),
+        **dict.fromkeys(("lost", "additional", "compared", "different", "running", "run_twice"), 1),
         "front_is_the_same": True,
         "doctor": ["log: torn"],
     }
@@ -57,6 +74,21 @@ def test_the_page_adds_up_what_was_found() -> None:
     assert "| trials lost | 2 |" in page
     assert "| searches with the front of the undisturbed one | 2 of 2 |" in page
     assert "- log: torn" in page
+    assert "| 0 | Ctrl-C (1), Ctrl-C (1), Ctrl-C (1) |" in page
+
+
+def test_the_page_says_what_halving_leaves_to_compare() -> None:
+    found: dict[str, Any] = {
+        **dict.fromkeys(("lost", "additional", "different", "running", "run_twice"), 0),
+        **{"compared": 5, "front_is_the_same": False, "doctor": []},
+    }
+    one = {"fault": "Ctrl-C", "seed": 0, "in_time": True, "ended_trials": 1, "exit_status": 130}
+    page = render(
+        [{"faults": [one], "found": found}], "--kills 1 --halving promotion", "a machine", "promotion"
+    )
+    assert "Halving by `promotion`" in page
+    assert "of 5 that were trained to the end undisturbed, too | 0 |" in page
+    assert "front of the undisturbed" not in page
 
 
 def test_descendants_are_found_through_several_generations() -> None:

@@ -1,7 +1,8 @@
 """Nodes of a Ray cluster on one machine, by Ray's own `cluster_utils.Cluster`, in a process of their own.
 
 ``python -m tests.integration_tests.ray_nodes CPUS CPUS ...`` starts a node for each number (the first is the head),
-prints the head's address, ends the node whose number it reads from stdin, and everything at the end of stdin.
+prints the head's address, ends the node whose number it reads from stdin, and everything at the end of stdin. Processes
+of a node started by ``CPUS,NAME=VALUE`` have that variable in their environment.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ class RayNodes:
     """A cluster for as long as the context lasts.
 
     Args:
-        cpus: Of each node.
+        cpus: Of each node, or with a variable of its own: ``"1,NAME=VALUE"``.
     """
 
-    def __init__(self, *cpus: int) -> None:
+    def __init__(self, *cpus: int | str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.integration_tests.ray_nodes", *map(str, cpus)],
             cwd=REPOSITORY,
@@ -59,12 +60,17 @@ def main() -> None:
     from ray.cluster_utils import Cluster  # here: tests that are not chosen need no Ray
 
     cluster: Any = Cluster()
-    nodes = [cluster.add_node(num_cpus=int(text), include_dashboard=False) for text in sys.argv[1:]]
+    nodes = [cluster.add_node(include_dashboard=False, **_described(text)) for text in sys.argv[1:]]
     print(cluster.address, flush=True)
     for line in sys.stdin:
         cluster.remove_node(nodes[int(line)], allow_graceful=False)
         print("killed", flush=True)
     cluster.shutdown()
+
+
+def _described(text: str) -> dict[str, Any]:
+    cpus, *variables = text.split(",")
+    return {"num_cpus": int(cpus), "env_vars": dict(variable.split("=", 1) for variable in variables)}
 
 
 if __name__ == "__main__":
