@@ -95,9 +95,7 @@ def disturb(
         if driver is None or driver.process.poll() is not None:
             driver = Driver(resume if folder.exists else launch, root, log, server)
         moment = _wait_for_a_moment(driver, folder, rng)
-        in_time = driver.process.poll() is None
-        if in_time:
-            FAULTS[kind](driver, rng)
+        in_time = driver.process.poll() is None and FAULTS[kind](driver, rng)
         status = driver.wait(0.0 if kind in _SURVIVED and in_time else _PATIENCE_S)
         if status is not None and status not in _EXPECTED:
             print(

@@ -19,6 +19,7 @@ __all__ = ["FAULTS", "Driver", "MlflowServer", "descendants", "lives"]
 
 _BALLAST = "ballast"
 _PATIENCE_S = 120.0
+_LONGEST_START_S = 30.0
 
 
 class MlflowServer:
@@ -110,61 +111,57 @@ def _heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def kill_driver(driver: Driver, _: random.Random) -> None:
+def kill_driver(driver: Driver, _: random.Random) -> bool:
     """Kill the driver alone: Ray's processes find out by themselves."""
-    driver.process.kill()
+    return _kill(driver.process.pid)
 
 
-def interrupt_driver(driver: Driver, _: random.Random) -> None:
+def interrupt_driver(driver: Driver, _: random.Random) -> bool:
     """Type Ctrl-C."""
     os.killpg(driver.process.pid, signal.SIGINT)
+    return True
 
 
-def kill_worker(driver: Driver, rng: random.Random) -> None:
+def kill_worker(driver: Driver, rng: random.Random) -> bool:
     """Kill one of Ray's workers."""
-    named = {pid: _name_of(pid) for pid in descendants(driver.process.pid)}
-    workers = [pid for pid, name in named.items() if name.startswith("ray::") and "Agent" not in name]
-    if workers:
-        _kill(rng.choice(sorted(workers)))
+    return _kill_one(driver, rng, lambda name: name.startswith("ray::") and "Agent" not in name)
 
 
-def kill_tracking(driver: Driver, _: random.Random) -> None:
+def kill_tracking(driver: Driver, rng: random.Random) -> bool:
     """Kill the process that writes MLflow, in the midst of it or not."""
-    for pid in descendants(driver.process.pid):
-        if "search.tracking.program" in _name_of(pid):
-            _kill(pid)
+    return _kill_one(driver, rng, lambda name: "search.tracking.program" in name)
 
 
-def kill_node(driver: Driver, _: random.Random) -> None:
+def kill_node(driver: Driver, rng: random.Random) -> bool:
     """Kill the process that is Ray's node, and with it all workers."""
-    for pid in descendants(driver.process.pid):
-        if _name_of(pid).split("\0")[0].endswith("/raylet"):
-            _kill(pid)
+    return _kill_one(driver, rng, lambda name: name.split("\0")[0].endswith("/raylet"))
 
 
-def restart_machine(driver: Driver, _: random.Random) -> None:
-    """Kill everything at once, as a power cut does."""
-    for pid in [driver.process.pid, *descendants(driver.process.pid)]:
-        _kill(pid)
+def restart_machine(driver: Driver, _: random.Random) -> bool:
+    """Kill everything at once. What was written is kept, which a power cut does not promise."""
+    killed = [_kill(pid) for pid in (driver.process.pid, *descendants(driver.process.pid))]
+    return any(killed)
 
 
-def lose_mlflow(driver: Driver, rng: random.Random) -> None:
+def lose_mlflow(driver: Driver, rng: random.Random) -> bool:
     """Kill MLflow's server, and start it again some seconds later."""
     assert isinstance(driver.server, MlflowServer)
     driver.server.kill()
     time.sleep(rng.uniform(2, 6))
     driver.server.start()
+    return True
 
 
-def restart_database(driver: Driver, rng: random.Random) -> None:
+def restart_database(driver: Driver, rng: random.Random) -> bool:
     """Stop PostgreSQL's server, which ends all sessions, and start it again some seconds later."""
     assert isinstance(driver.server, PostgresqlServer)
     driver.server.stop()
     time.sleep(rng.uniform(0, 6))
     driver.server.start()
+    return True
 
 
-def fill_disk(driver: Driver, _: random.Random) -> None:
+def fill_disk(driver: Driver, _: random.Random) -> bool:
     """Leave no byte on the disk of the results until the driver has given up."""
     ballast = driver.root.parent / _BALLAST
     with ballast.open("wb", buffering=0) as file:
@@ -176,9 +173,10 @@ def fill_disk(driver: Driver, _: random.Random) -> None:
                 continue  # smaller pieces may still fit
     driver.wait()
     ballast.unlink()
+    return True
 
 
-FAULTS: dict[str, Callable[[Driver, random.Random], None]] = {
+FAULTS: dict[str, Callable[[Driver, random.Random], bool]] = {
     "driver killed": kill_driver,
     "Ctrl-C": interrupt_driver,
     "worker killed": kill_worker,
@@ -189,7 +187,7 @@ FAULTS: dict[str, Callable[[Driver, random.Random], None]] = {
     "PostgreSQL restarted": restart_database,
     "disk full": fill_disk,
 }
-"""What is done to a running search."""
+"""What is done to a running search; each tells whether there was something to be disturbed."""
 
 
 def descendants(pid: int) -> list[int]:
@@ -221,11 +219,23 @@ def _name_of(pid: int) -> str:
         return ""
 
 
-def _kill(pid: int) -> None:
+def _kill_one(driver: Driver, rng: random.Random, is_meant: Callable[[str], bool]) -> bool:
+    """Kill one of the driver's processes of a kind; it may not have begun yet."""
+    give_up_at = time.monotonic() + _LONGEST_START_S
+    while driver.process.poll() is None and time.monotonic() < give_up_at:
+        meant = sorted(pid for pid in descendants(driver.process.pid) if is_meant(_name_of(pid)))
+        if meant and _kill(rng.choice(meant)):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _kill(pid: int) -> bool:
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
-        return  # it has just ended
+        return False  # it has just ended
+    return True
 
 
 def _wait_for_the_end_of(pids: list[int]) -> None:

@@ -9,7 +9,8 @@ Two measurements, nothing is trained:
   the first trial's end to the last one's, so that starting Ray and its workers counts for nobody.
 * Driver: CPU time of this process per trial, after 100, 1,000 and 10,000 trials of a search whose trials end at once,
   without Ray; trials before the last 100 are drawn at random. What samplers and Optuna's storage (a journal on disk)
-  take of it is measured apart; the rest is ours.
+  take of it is measured apart; the rest is ours, with the lines that `launch` prints where there is no terminal. What
+  the live view of a terminal would take is measured beside it.
 
 Writes overhead.json and overhead.md.
 """
@@ -85,15 +86,12 @@ def render(figures: Mapping[str, Any], command: str) -> str:
         f"Time per trial, ours over Ray Tune's: **{rates['ray'] / rates['prunefront']:.2f}** (target: at most 1.2).",
         "",
         "Milliseconds of the driver's CPU time per trial, of the last 100 before the study had so many (no Ray);",
-        "trials before those are drawn at random:",
+        "trials before those are drawn at random. Our own has the line that is printed for a trial where there is no",
+        "terminal; the live view of a terminal takes in the trial and is drawn once (in a search: twice a second):",
         "",
-        "| sampler | trials | sampler | Optuna's storage | our own (target: at most 5, and flat) |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {row['sampler']} | {row['trials']:,} | {row['sampler_ms']:.1f} | {row['storage_ms']:.1f} | "
-            f"{row['own_ms']:.1f} |"
-            for row in figures["driver"]
-        ),
+        "| sampler | trials | sampler | Optuna's storage | our own (target: at most 5, and flat) | live view |",
+        "|---|---|---|---|---|---|",
+        *map(_driver_line, figures["driver"]),
         "",
         f"Machine: {figures['machine']}.",
         "",
@@ -103,6 +101,18 @@ def render(figures: Mapping[str, Any], command: str) -> str:
 
 def _rates_line(label: str, rates: Sequence[float]) -> str:
     return f"| {label} | {statistics.median(rates):.1f} | {', '.join(f'{rate:.1f}' for rate in rates)} |"
+
+
+def _driver_line(row: Mapping[str, Any]) -> str:
+    return (
+        f"| {row['sampler']} | {row['trials']:,} | {row['sampler_ms']:.1f} | {row['storage_ms']:.1f} | "
+        f"{row['own_ms']:.1f} | {_live_text(row)} |"
+    )
+
+
+def _live_text(row: Mapping[str, Any]) -> str:
+    """Return what the live view took; earlier versions did not measure it."""
+    return f"{row['live_ms']:.1f}" if "live_ms" in row else "-"
 
 
 def _measure(*arguments: str) -> dict[str, Any]:
@@ -125,7 +135,7 @@ def _command(args: argparse.Namespace) -> str:
 def _line(row: Mapping[str, Any]) -> str:
     return (
         f"{row['sampler']} at {row['trials']}: sampler {row['sampler_ms']:.1f} ms, storage {row['storage_ms']:.1f} ms, "
-        f"own {row['own_ms']:.1f} ms"
+        f"own {row['own_ms']:.1f} ms, live view {_live_text(row)} ms"
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -19,9 +20,11 @@ from rich.console import Console
 
 from benchmarks.no_op_backend import FACTORY, NoOpBackend
 from pruning_core.config import load_config
+from reports.records import RungScores, StudyRecords, TrialRecord
 from search.driver import run_search
 from search.execution.ray_session import local_ray, worker_environment
 from search.outcomes import ItemOutcome, OutcomeStatus
+from search.progress import LiveProgress, PlainProgress, SearchState
 from search.proposer import Proposer
 from search.sampling.per_trial_sampler import MakeSampler, PerTrialSampler
 from search.spec import SearchSpec
@@ -29,6 +32,7 @@ from search.studies.folder import StudyFolder
 from search.studies.records import read_study
 from search.studies.study import open_search_study
 from search.timeline import Timeline
+from search.work_items import WorkItem
 
 _LAST = 100
 """Over so many trials the driver's time is averaged."""
@@ -59,7 +63,7 @@ def through_us(root: Path, num_trials: int, slots: int) -> dict[str, Any]:
     """Run a whole search over Ray."""
     spec = make_spec(root, "random", num_trials, slots)
     folder = StudyFolder(root, spec.study)
-    with Path("/dev/null").open("w", encoding="utf-8") as nowhere:
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         run_search(spec, folder, resume=False, console=Console(file=nowhere), backend=FACTORY)
     return _rate([record.finished_at for record in read_study(folder).records])
 
@@ -93,7 +97,7 @@ class Stopwatch:
     """Adds up CPU seconds by name; time inside a part that is measured itself counts for that part alone."""
 
     def __init__(self) -> None:
-        self.seconds = {"sampler": 0.0, "storage": 0.0}
+        self.seconds = {"sampler": 0.0, "storage": 0.0, "live": 0.0}
         self._inside: list[str] = []
         self._since = 0.0
 
@@ -146,6 +150,11 @@ class _Chosen:
 
 def driver_time(root: Path, sampler: str, lengths: Sequence[int]) -> dict[str, Any]:
     """Run a search whose trials end at once in this process, and measure it at some lengths."""
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        return {"rows": _driver_rows(root, sampler, lengths, nowhere)}
+
+
+def _driver_rows(root: Path, sampler: str, lengths: Sequence[int], nowhere: TextIO) -> list[dict[str, Any]]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     spec = make_spec(root, sampler, max(lengths), 2)
     folder = StudyFolder(root, spec.study)
@@ -165,8 +174,8 @@ def driver_time(root: Path, sampler: str, lengths: Sequence[int]) -> dict[str, A
         study=study,
         backend=backend,
         timeline=Timeline(folder.timeline_path),
-        listener=_Silent(),
-        slots=2,
+        listener=_Views(spec, watch, chosen, nowhere),
+        slots=spec.resources.slots or 1,
     )
     proposer.begin([], [])
     rows: list[dict[str, Any]] = []
@@ -188,10 +197,11 @@ def driver_time(root: Path, sampler: str, lengths: Sequence[int]) -> dict[str, A
                     "trials": number,
                     "sampler_ms": parts["sampler"],
                     "storage_ms": parts["storage"],
+                    "live_ms": parts["live"],
                     "own_ms": whole - sum(parts.values()),
                 }
             )
-    return {"rows": rows}
+    return rows
 
 
 def _run_one(proposer: Proposer, backend: NoOpBackend) -> None:
@@ -203,16 +213,50 @@ def _run_one(proposer: Proposer, backend: NoOpBackend) -> None:
     proposer.finish_item(item, outcome)
 
 
-class _Silent:
-    """Listens and shows nothing."""
+class _Views:
+    """Listens as a search's session does, and shows what `launch` shows where there is no terminal.
 
-    def item_started(self, item: object) -> None: ...
+    The view of a terminal is kept beside it as a part of its own. It is drawn once for each trial that is measured;
+    in a search it is drawn twice a second.
+    """
 
-    def item_finished(self, item: object, outcome: object) -> None: ...
+    def __init__(self, spec: SearchSpec, watch: Stopwatch, chosen: _Chosen, nowhere: TextIO) -> None:
+        self._watch = watch
+        self._chosen = chosen
+        self._state = _begun(spec)
+        self._plain = PlainProgress(self._state, Console(file=nowhere))
+        self._terminal = Console(file=nowhere, force_terminal=True, color_system="256", width=120, height=50)
+        self._live = LiveProgress(_begun(spec), self._terminal)
+        self._handed_over: StudyRecords | None = None
 
-    def rung_reached(self, number: int, rung: object) -> None: ...
+    def item_started(self, item: WorkItem) -> None:
+        self._plain.item_started(item)
+        with self._watch.part("live"):
+            self._live.item_started(item)
 
-    def trial_finished(self, record: object) -> None: ...
+    def item_finished(self, item: WorkItem, outcome: ItemOutcome) -> None:
+        self._plain.item_finished(item, outcome)
+        with self._watch.part("live"):
+            self._live.item_finished(item, outcome)
+
+    def rung_reached(self, number: int, rung: RungScores) -> None:
+        raise AssertionError(f"there are no rungs, but trial {number} came to epoch {rung.epochs}")
+
+    def trial_finished(self, record: TrialRecord) -> None:
+        self._plain.trial_finished(record)
+        self._handed_over = self._state.study  # to MLflow's writer
+        with self._watch.part("live"):
+            self._live.trial_finished(record)
+            if self._chosen.is_measured:
+                self._terminal.print(self._live._draw())
+
+
+def _begun(spec: SearchSpec) -> SearchState:
+    now = time.time()
+    study = StudyRecords(
+        study=spec.study, objectives=spec.objectives, created_at=now, updated_at=now, version="0"
+    )
+    return SearchState(study, limit=spec.limits.trials, slots=spec.resources.slots or 1)
 
 
 def main() -> None:

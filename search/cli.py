@@ -36,6 +36,13 @@ Overrides = Annotated[
         metavar="KEY=VALUE", help="Settings to change: run.seed=3 storage.path=DIR limits.trials=20."
     ),
 ]
+LimitOverrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="Limits and resources to change from now on: limits.trials=80 limits.hours=12 resources.slots=4.",
+    ),
+]
 Study = Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study, the spec's `study`.")]
 Storage = Annotated[
     Path, typer.Option("--storage", metavar="DIR", help="Results folder, the spec's storage.path.")
@@ -149,12 +156,14 @@ def launch(spec: Spec, overrides: Overrides = None, address: Address = None) -> 
 
 
 @app.command()
-def resume(study: Study, storage: Storage = RESULTS, address: Address = None) -> None:
-    """Go on after a crash, Ctrl-C or a lost machine."""
+def resume(
+    study: Study, overrides: LimitOverrides = None, storage: Storage = RESULTS, address: Address = None
+) -> None:
+    """Go on after a crash, Ctrl-C or a lost machine, or to a higher limit."""
     from search.commands.launch import resume_study
     from search.driver import run_search
 
-    resume_study(study, storage, partial(run_search, address=address))
+    resume_study(study, storage, partial(run_search, address=address), overrides=overrides or ())
 
 
 @app.command()

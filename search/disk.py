@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pruning_core.durable_files import flush_folder, write_flushed
 from pruning_core.errors import StorageError
 
 __all__ = ["cut_torn_lines", "is_storage_failure", "length_of_whole_lines", "storage_errors", "write_whole"]
@@ -44,11 +45,12 @@ def storage_errors(folder: Path) -> Iterator[None]:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Replace a file so that a reader sees the old text or the new, never a part."""
+    """Replace a file so that a reader sees the old text or the new, never a part, also after a power cut."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_text(text, encoding="utf-8")
+        write_flushed(partial, text.encode())
         partial.replace(path)
+        flush_folder(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import optuna
 from rich.console import Console
@@ -35,8 +35,9 @@ from search.execution.ray_searcher import RaySearcher, Watch
 from search.execution.ray_session import Interrupts, run_items, worker_environment
 from search.execution.slots import count_slots
 from search.file_systems import refuse_database_file
+from search.overrides import CHANGEABLE, find_changes, value_text
 from search.session import FAILED, FINISHED, INTERRUPTED, SearchSession
-from search.spec import SearchSpec, dump_spec
+from search.spec import SearchSpec, dump_spec, load_spec
 from search.studies.folder import StudyFolder
 from search.studies.lock import hold_study
 from search.studies.records import read_study
@@ -50,6 +51,7 @@ class SearchOutcome:
     """A search that came to its end; everything is of the whole study, over all of its sessions.
 
     ``num_untracked``: finished trials that MLflow could not be told of; the next ``resume`` delivers them.
+    ``why_early``: why it ended though ``limits.trials`` was not reached; None if it was.
     """
 
     study: StudyRecords
@@ -59,6 +61,7 @@ class SearchOutcome:
     num_untracked: int
     timing: Timing
     num_stopped: int = 0
+    why_early: str | None = None
 
 
 def run_search(
@@ -74,7 +77,7 @@ def run_search(
     """Run a search, or what is left of one, to its end.
 
     Args:
-        spec: What to search.
+        spec: What to search; limits and resources that differ from those of a study that is resumed are kept with it.
         folder: Where the study lies, or will.
         resume: Whether the study is there already.
         console: Shows progress.
@@ -124,6 +127,8 @@ def run_search(
             console=console,
             ensure_held=(lambda: None) if lock is None else lock.ensure,
         )
+        if resume:
+            _keep_changes(spec, folder, console)
         _say(
             console,
             f"{spec.study}: up to {spec.limits.trials} trials, {place.slots} at once; in {folder.path}",
@@ -131,7 +136,20 @@ def run_search(
         if place.is_cluster:
             settings = settings_elsewhere(settings, spec, folder)
         timing, num_untracked = _run(session, spec, place, settings, started_at, console, lock)
-    return _outcome(read_study(folder), timing, num_untracked, session.tracking_problem, console)
+    outcome = _outcome(read_study(folder), timing, num_untracked, session.tracking_problem, console)
+    return replace(outcome, why_early=session.proposer.why_early)
+
+
+def _keep_changes(spec: SearchSpec, folder: StudyFolder, console: Console) -> None:
+    """Write new limits and resources into the study's own spec, so that every later command knows of them."""
+    known = load_spec(folder.spec_path)
+    kept = known.model_copy(update={name: getattr(spec, name) for name in CHANGEABLE})
+    changes = find_changes(known.model_dump(mode="json"), kept.model_dump(mode="json"))
+    if not changes:
+        return
+    folder.replace_spec(dump_spec(kept))
+    told = [f"{key}={value_text(new)} (was {value_text(old)})" for key, (old, new) in changes.items()]
+    _say(console, f"from now on: {', '.join(told)}; kept in {folder.spec_path}")
 
 
 def _run(
@@ -143,7 +161,9 @@ def _run(
     console: Console,
     lock: DatabaseLock | None,
 ) -> tuple[Timing, int]:
-    watches: list[Watch] = [NodeWatch(), *([] if lock is None else [lock])]
+    needed = spec.resources if place.is_cluster else None  # here, trials fit: it was looked at before
+    nodes = NodeWatch(resources=needed, say=lambda text: _say(console, text))
+    watches: list[Watch] = [nodes, *([] if lock is None else [lock])]
     searcher = RaySearcher(
         session.proposer,
         settings,

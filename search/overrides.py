@@ -10,10 +10,13 @@ from pruning_core.errors import InvalidSettingsError
 from pruning_core.yaml_text import parse_value
 from spaces import Range, field_names
 
-__all__ = ["apply_overrides"]
+__all__ = ["CHANGEABLE", "apply_overrides", "find_changes", "value_text"]
 
 _REMOVABLE = ("search", "objectives", "constraints")
 """Sections that people fill with keys of their choice; null takes a key away there."""
+
+CHANGEABLE = ("limits", "resources")
+"""Sections that may change while a study goes on: how much runs, and with what, but not what a trial is."""
 
 
 def apply_overrides(plain: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -32,6 +35,23 @@ def apply_overrides(plain: Mapping[str, Any], overrides: Sequence[str]) -> dict[
             )
         _set(changed, key, parse_value(text, source=f"command line: {override!r}"))
     return changed
+
+
+def find_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the settings that differ, by dotted key, as they were and are; None for what is missing."""
+    changes: dict[str, tuple[Any, Any]] = {}
+    for key in {**before, **after}:
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            changes |= {f"{key}.{inner}": change for inner, change in find_changes(old, new).items()}
+        elif old != new:
+            changes[key] = (old, new)
+    return changes
+
+
+def value_text(value: object) -> str:
+    """Write a setting as one would type it."""
+    return "null" if value is None else str(value)
 
 
 def _set(plain: dict[str, Any], key: str, value: object) -> None:

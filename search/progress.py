@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, Self
@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.formats import amount, counted, duration, percent, slim_accuracy
-from reports.fronts import find_front
 from reports.records import RungScores, StudyRecords, TrialRecord, TrialStatus
 from reports.summary import rung_counts
+from search.front_so_far import FrontSoFar
 from search.front_text import front_lines, rung_text
 from search.listener import SearchListener
 from search.outcomes import ItemOutcome, OutcomeStatus
@@ -32,7 +32,7 @@ _SHORTEST_BAR, _LONGEST_BAR = 5, 30  # columns
 
 
 class SearchState:
-    """Where a search stands.
+    """Where a search stands, kept as counts: nothing but `study` goes through all trials.
 
     Args:
         study: What earlier drivers finished.
@@ -44,20 +44,42 @@ class SearchState:
     def __init__(
         self, study: StudyRecords, *, limit: int, slots: int, clock: Callable[[], float] = time.time
     ) -> None:
-        self.study = study
+        self.name = study.study
         self.limit = limit
         self._slots = slots
         self._clock = clock
         self._began_at = clock()
         self.running: dict[WorkItem, float] = {}
         self._reached = Counter(rung_counts(study.records))
+        self._study = study
+        self._updated_at = study.updated_at
+        self._records: list[TrialRecord] = []
+        self._counts: Counter[TrialStatus] = Counter()
+        self._num_timed, self._work_s = 0, 0.0
+        for record in study.records:
+            self._take_in(record)
 
     def add(self, record: TrialRecord) -> None:
         """Take in a finished trial."""
-        updated_at = max(self.study.updated_at, record.finished_at or 0.0)
-        self.study = self.study.model_copy(
-            update={"records": (*self.study.records, record), "updated_at": updated_at}
-        )
+        self._updated_at = max(self._updated_at, record.finished_at or 0.0)
+        self._take_in(record)
+
+    def _take_in(self, record: TrialRecord) -> None:
+        self._records.append(record)
+        self._counts[record.status] += 1
+        seconds = _work_s(record)
+        if seconds is not None:
+            self._num_timed += 1
+            self._work_s += seconds
+
+    @property
+    def study(self) -> StudyRecords:
+        """What is finished; put together when it is asked for."""
+        if len(self._study.records) < len(self._records):
+            self._study = self._study.model_copy(
+                update={"records": tuple(self._records), "updated_at": self._updated_at}
+            )
+        return self._study
 
     def reach(self, epochs: int) -> None:
         """Take in that a trial came to a rung."""
@@ -70,7 +92,7 @@ class SearchState:
 
     def count(self, status: TrialStatus) -> int:
         """Return how many trials ended so."""
-        return sum(record.status is status for record in self.study.records)
+        return self._counts[status]
 
     @property
     def num_done(self) -> int:
@@ -85,10 +107,9 @@ class SearchState:
     @property
     def left_s(self) -> float | None:
         """Seconds until the limit is reached, if trials go on taking what they took; None before the first."""
-        times = [seconds for record in self.study.records if (seconds := _work_s(record)) is not None]
-        if not times:
+        if self._num_timed == 0:
             return None
-        mean = sum(times) / len(times)
+        mean = self._work_s / self._num_timed
         ages = [self._clock() - since for item, since in self.running.items() if item.kind is ItemKind.TRIAL]
         num_unstarted = max(0, self.limit - self.num_done - len(ages))
         work = num_unstarted * mean + sum(max(0.0, mean - age) for age in ages)
@@ -166,7 +187,8 @@ class LiveProgress(AbstractContextManager["LiveProgress"]):
     def __init__(self, state: SearchState, console: Console) -> None:
         self._state = state
         self._console = console
-        self._front: Sequence[str] = front_lines(find_front(state.study))
+        self._front = FrontSoFar(state.study)
+        self._drawn: tuple[tuple[int, int], list[str]] = (-1, -1), []
         self._live = Live(
             console=console,
             get_renderable=self._draw,
@@ -202,7 +224,7 @@ class LiveProgress(AbstractContextManager["LiveProgress"]):
     def trial_finished(self, record: TrialRecord) -> None:
         """Bring the front up to date; show failures above the view."""
         self._state.add(record)
-        self._front = front_lines(find_front(self._state.study))
+        self._front.add(record)
         if record.status not in (TrialStatus.COMPLETE, TrialStatus.STOPPED):
             self._live.console.print(trial_text(record), markup=False, highlight=False)
 
@@ -210,16 +232,23 @@ class LiveProgress(AbstractContextManager["LiveProgress"]):
         state = self._state
         head = Table.grid(padding=(0, 2))
         summary, elapsed = state.summary(), duration(state.elapsed_s)
-        rest = len(state.study.study) + len(summary) + len(elapsed) + 6  # and the gaps between the four
+        rest = len(state.name) + len(summary) + len(elapsed) + 6  # and the gaps between the four
         width = max(_SHORTEST_BAR, min(_LONGEST_BAR, self._console.width - rest))
         bar = ProgressBar(total=state.limit, completed=min(state.num_done, state.limit), width=width)
-        head.add_row(Text(state.study.study, style="bold"), bar, summary, elapsed)
+        head.add_row(Text(state.name, style="bold"), bar, summary, elapsed)
         running = ", ".join(
             f"{item} ({duration(time.time() - since)})" for item, since in list(state.running.items())
         )
         rungs = [rung_text(state.reached)] if state.reached else []
-        front = Text("\n".join([*rungs, "", *self._front]), no_wrap=True, overflow="ellipsis")
+        front = Text("\n".join([*rungs, "", *self._front_lines()]), no_wrap=True, overflow="ellipsis")
         return Group(head, Text(f"running: {running or 'workers are starting'}"), front)
+
+    def _front_lines(self) -> list[str]:
+        """Return as much of the front as the terminal can show, so that a long one takes no longer to draw."""
+        version, height = self._front.version, self._console.height
+        if self._drawn[0] != (version, height):
+            self._drawn = (version, height), front_lines(self._front.largest(height))[:height]
+        return self._drawn[1]
 
 
 def _work_s(record: TrialRecord) -> float | None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from pruning_core.errors import ClusterError, InfeasibleBudgetsError, InvalidSettingsError, StorageError
+from reports.formats import counted
 from reports.records import TrialRecord, TrialStatus
 from search.backend import PruningBackend, TrialPlan
 from search.early_stopping.rung_book import RungBook
@@ -63,7 +64,7 @@ class Proposer:
         self._backend = backend
         self._timeline = timeline
         self._listener = listener
-        self._window = 2 * slots + 2  # look ahead for stages that can run beside each other
+        self._window = max(2 * slots + 2, batch or 0)  # look ahead for stages that can run beside each other
         self._clock = clock
         self._deadline = None if time_limit_s is None else clock() + time_limit_s
         self._waiting: dict[int, Proposal] = {}
@@ -74,7 +75,7 @@ class Proposer:
         self._num_counted = 0
         self._num_repeated = 0
         self._num_infeasible = 0
-        self._is_exhausted = False
+        self._why_exhausted: str | None = None
         self._batch = batch
         self._num_asked = study.num_asked
         self._is_asking = False
@@ -102,6 +103,13 @@ class Proposer:
     def is_finished(self) -> bool:
         """Whether nothing runs, waits, or may be proposed."""
         return self._is_idle and not self._rungs.waiting
+
+    @property
+    def why_early(self) -> str | None:
+        """Why no more is proposed though ``limits.trials`` is not reached; None if it is, or before the end."""
+        if not self.is_finished or self._num_counted >= self._spec.limits.trials:
+            return None
+        return self._why_exhausted or "the time of limits.hours is up"
 
     @property
     def awaited_stages(self) -> tuple[str, ...]:
@@ -250,7 +258,7 @@ class Proposer:
     def _ask(self) -> None:
         """Ask for one more configuration and take it up, unless it cannot or need not run."""
         if self._tried.is_everything:
-            self._is_exhausted = True
+            self._why_exhausted = f"all {self._spec.space.num_configurations:,} configurations were tried"
         else:
             self._num_asked += 1
             self._consider(self._study.ask())
@@ -263,7 +271,9 @@ class Proposer:
         earlier = self._tried.find(key)
         if earlier is not None:
             self._num_repeated += 1
-            self._is_exhausted = self._num_repeated > len(self._spec.points_to_try)
+            if self._num_repeated > len(self._spec.points_to_try):
+                times = counted(self._num_repeated, "time")
+                self._why_exhausted = f"no configuration was proposed that is not tried yet, {times} in a row"
             self._study.refuse(asked.number, f"same configuration as trial {earlier}")
             return
         self._num_repeated = 0
@@ -293,7 +303,10 @@ class Proposer:
             self._end(proposal, TrialStatus.INFEASIBLE, str(error))
             self._num_infeasible += 1
             if self._num_infeasible >= _MAX_INFEASIBLE_IN_A_ROW:
-                self._is_exhausted = True
+                self._why_exhausted = (
+                    f"{self._num_infeasible} configurations in a row could not meet their budgets; "
+                    "a new study could search higher ones"
+                )
         else:
             self._num_infeasible = 0
 
@@ -331,7 +344,7 @@ class Proposer:
     def _may_propose(self) -> bool:
         num_open = len(self._waiting) + len(self._running) + len(self._rungs.waiting)
         return (
-            not self._is_exhausted
+            self._why_exhausted is None
             and not self._is_late()
             and len(self._waiting) < self._window
             and (self._batch is None or self._is_asking or num_open == 0)

@@ -30,7 +30,7 @@ from search.tracking.process import ProjectionProcess
 from search.tracking.writer import StudyAddress, TrackingWriter, address_of
 from search.work_items import WorkItem
 
-__all__ = ["FAILED", "FINISHED", "INTERRUPTED", "EndReason", "SearchSession"]
+__all__ = ["BATCH", "FAILED", "FINISHED", "INTERRUPTED", "EndReason", "SearchSession"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,9 @@ class EndReason:
 
 
 _WORKERS_START_S = 10.0
-_BATCH = "batch"  # noted, because a study may be resumed with other slots
+
+BATCH = "batch"
+"""Noted of a reproducible search: how many trials it proposes together; it may be resumed with other slots."""
 
 FINISHED = EndReason("finished", "FINISHED", 30.0)
 INTERRUPTED = EndReason("interrupted", "KILLED", 15.0)
@@ -85,7 +87,7 @@ class SearchSession:
                 **({} if is_noted else birth_certificate({**facts, "sampler": str(study.sampler)})),
                 **({} if folder.identity is None else {"id": folder.identity}),
                 "sampler": study.sampler.to_plain(),
-                **({_BATCH: slots} if spec.reproducible else {}),
+                **({BATCH: slots} if spec.reproducible else {}),
             }
         )
         study.learn_from(lambda: read_earlier_trials(spec).trials)
@@ -111,7 +113,7 @@ class SearchSession:
             listener=self,
             slots=slots,
             time_limit_s=time_limit_s,
-            batch=study.attributes.get(_BATCH),
+            batch=study.attributes.get(BATCH),
         )
         self._adopted, self._finished = adopted, finished
 
@@ -155,7 +157,7 @@ class SearchSession:
         Returns:
             Where the time went, and how many finished trials MLflow does not have.
         """
-        self._timeline.end_session(reason=reason.name)
+        self._timeline.end_session(reason=reason.name, why_early=self.proposer.why_early)
         timing = measure_timing(read_timeline(self._folder.timeline_path))
         with storage_errors(self._folder.path):
             write_whole(self._folder.timing_path, json.dumps(timing.to_plain(), indent=1) + "\n")

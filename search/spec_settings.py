@@ -89,7 +89,8 @@ class LimitsConfig(Settings):
 
     ``memory_retries``: how often a trial that runs out of memory is run again, with half the batch sizes each time (its
     record says so), and a shared stage, as it is. ``max_failures``: how often a stage or trial whose process was killed
-    is run again; machines that the cluster takes away on purpose do not count.
+    is run again; machines that the cluster takes away on purpose do not count. An error that a trial raises itself is
+    not tried again: the same settings and seed would raise it again.
     """
 
     trials: PositiveInt = 40

@@ -12,7 +12,7 @@ from typing import Any
 from search.disk import cut_torn_lines, storage_errors
 from search.work_items import PlannedStage, WorkItem
 
-__all__ = ["Timeline", "read_timeline", "session_seconds"]
+__all__ = ["Timeline", "read_timeline", "session_seconds", "why_ended_early"]
 
 
 class Timeline:
@@ -48,9 +48,9 @@ class Timeline:
             }
         )
 
-    def end_session(self, *, reason: str) -> None:
-        """Note why the driver stops."""
-        self._append({"event": "end", "at": time.time(), "reason": reason})
+    def end_session(self, *, reason: str, why_early: str | None = None) -> None:
+        """Note why the driver stops, and why before it has run as many trials as it was to."""
+        self._append({"event": "end", "at": time.time(), "reason": reason, "why_early": why_early})
 
     def _append(self, event: Mapping[str, Any]) -> None:
         with storage_errors(self._path.parent), self._path.open("a", encoding="utf-8") as file:
@@ -67,6 +67,13 @@ def read_timeline(path: Path) -> tuple[dict[str, Any], ...]:
         except ValueError:
             break
     return tuple(events)
+
+
+def why_ended_early(path: Path) -> str | None:
+    """Return why the last driver ended before it had run as many trials as it was to; None if it did not say."""
+    events = read_timeline(path)
+    why: str | None = events[-1].get("why_early") if events else None
+    return why
 
 
 def session_seconds(events: tuple[Mapping[str, Any], ...]) -> float:

@@ -86,7 +86,7 @@ def stopped_record(spec: SearchSpec, proposal: Proposal, reason: str) -> TrialRe
     return record.model_copy(
         update={
             "status": TrialStatus.STOPPED,
-            "reason": reason,
+            "reason": _with_note(reason, proposal),
             "scores": None,
             "constraint_values": {},
         }
@@ -120,10 +120,14 @@ def unfinished_record(
     return TrialRecord(
         **_identity(spec, proposal),
         status=status,
-        reason=reason,
+        reason=_with_note(reason, proposal),
         started_at=_started_at(proposal, started_at),
         finished_at=finished_at,
     )
+
+
+def _with_note(reason: str | None, proposal: Proposal) -> str | None:
+    return "; it ".join(text for text in (reason, proposal.note) if text is not None) or None
 
 
 def _complete_record(spec: SearchSpec, proposal: Proposal, outcome: ItemOutcome) -> TrialRecord:

@@ -11,7 +11,7 @@ from pruning_core.config import PruningConfig
 from pruning_core.errors import InvalidSettingsError
 from reports.records import TrialRecord, TrialStatus
 from search.backend import PruningBackend, TrialPlan
-from search.execution.smaller_batches import with_smaller_batches
+from search.execution.smaller_batches import ran_smaller, with_smaller_batches
 from search.repeats import Repeats
 from search.spec import SearchSpec
 from search.trial_records import Proposal
@@ -50,10 +50,14 @@ class TriedConfigurations:
 
     def learn(self, record: TrialRecord) -> None:
         """Take in a trial that an earlier driver finished."""
-        self._numbers[self._key_as_proposed(record)] = record.number
+        try:
+            proposed = self._spec.make_config(record.varied)
+        except InvalidSettingsError:  # it failed for that
+            self._numbers[record.trial_key] = record.number
+            return
+        self._numbers[self._key_as_proposed(record, proposed)] = record.number
         if self._repeats is not None:
-            key = self._backend.plan(self._spec.make_config(record.varied)).trial_key
-            self._repeats.note(key, record.number)
+            self._repeats.note(self._backend.plan(proposed).trial_key, record.number)
             self.note_end(record)
 
     def plan(self, number: int, values: Mapping[str, Value]) -> tuple[PruningConfig, TrialPlan]:
@@ -113,10 +117,9 @@ class TriedConfigurations:
         self._smaller[plan.trial_key] = number
         return replace(proposal, config=config, plan=plan, note=note)
 
-    def _key_as_proposed(self, record: TrialRecord) -> str:
+    def _key_as_proposed(self, record: TrialRecord, proposed: PruningConfig) -> str:
         """Return the key of what was proposed, which ran with smaller batches if it ran out of memory."""
-        if record.status is not TrialStatus.COMPLETE or record.reason is None:
+        if not ran_smaller(record.config, proposed):
             return record.trial_key
         self._smaller[record.trial_key] = record.number
-        proposed = self._spec.make_config(record.varied).model_copy(update={"seed": record.seed})
-        return self._backend.plan(proposed).trial_key
+        return self._backend.plan(proposed.model_copy(update={"seed": record.seed})).trial_key

@@ -1,7 +1,7 @@
 """Artifacts in a folder, each in a folder of its own.
 
-A write goes beside its target and is renamed, so that a reader sees a whole artifact or none; the first of two writers
-wins. What a killed writer left beside its target is swept when a later search starts.
+A write goes beside its target and is renamed, so that a reader sees a whole artifact or none, also after a power cut;
+the first of two writers wins. What a killed writer left beside its target is swept when a later search starts.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from pruning_core.artifact_places.place import ArtifactPlace, KeptArtifact
+from pruning_core.durable_files import flush_folder, write_flushed
 from pruning_core.errors import StorageError
 from pruning_core.kept_artifacts import FACTS_FILE, LAYOUT, TENSORS_FILE, artifact_folder
 
@@ -99,10 +100,12 @@ class FolderPlace:
         except OSError as error:
             raise StorageError(self._cannot_write(error)) from error
         try:
-            (partial / TENSORS_FILE).write_bytes(tensors)
-            (partial / FACTS_FILE).write_text(facts, encoding="utf-8")
+            write_flushed(partial / TENSORS_FILE, tensors)
+            write_flushed(partial / FACTS_FILE, facts.encode())
             partial.chmod(0o755)
+            flush_folder(partial)
             partial.rename(target)
+            flush_folder(target.parent)
         except OSError as error:
             if not target.is_dir():  # otherwise another writer was first
                 raise StorageError(self._cannot_write(error)) from error

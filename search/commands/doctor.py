@@ -43,6 +43,10 @@ def examine_study(study: str, storage: Path, *, mend: bool, rebuild: bool, as_js
         with hold_in_database(patient.database, study), hold_study(folder):
             if rebuild:
                 typer.echo(f"MLflow: {rebuild_mlflow(patient)} trials written anew", err=as_json)
+                if folder.report_path.exists():
+                    typer.echo(
+                        f"Its report is logged there again by: {command(folder, 'report')}", err=as_json
+                    )
             found = examine(patient)
             if mend:
                 mended = _mend_all(patient, found)

@@ -18,6 +18,7 @@ from reports.summary import reason_counts
 from search.commands.front_latency import goes_by_latency, measure_front
 from search.commands.plan import make_plan, plan_lines
 from search.commands.report import publish_report
+from search.commands.resumed_spec import load_resumed_spec
 from search.driver import SearchOutcome, run_search
 from search.front_text import front_lines
 from search.next_steps import command, open_study, storage_option
@@ -81,16 +82,21 @@ def launch_study(
 
 
 def resume_study(
-    study: str, storage: Path, engine: SearchEngine = run_search, publish: Publisher = publish_report
+    study: str,
+    storage: Path,
+    engine: SearchEngine = run_search,
+    publish: Publisher = publish_report,
+    *,
+    overrides: Sequence[str] = (),
 ) -> None:
-    """Run what is left of a search.
+    """Run what is left of a search, or, with new limits, more of it.
 
     Raises:
-        PrunefrontError: There is no such study, or another process runs it.
+        PrunefrontError: There is no such study, another process runs it, or it cannot go on with the overrides.
         typer.Exit: With 130 after Ctrl-C, with 1 if no trial gave a network.
     """
     folder = open_study(study, storage)
-    spec = load_spec(folder.spec_path)
+    spec = load_resumed_spec(folder, overrides)
     with _interruptible(folder):
         add_plug_in_path(spec.plug_ins)
         _show(engine(spec, folder, resume=True, console=Console()), folder, publish)
@@ -112,6 +118,8 @@ def outcome_lines(outcome: SearchOutcome, folder: StudyFolder, report: Path) -> 
     ]
     took = duration(max(0.0, study.updated_at - study.created_at))
     lines += ["", f"{counted(len(study.records), 'trial')} ({', '.join(counts) or 'none'}) in {took}"]
+    if outcome.why_early is not None:
+        lines.append(f"ended before limits.trials was reached: {outcome.why_early}")
     lines += [
         f"failed ({one.count}, such as trial {one.examples}): {one.reason}"
         for one in reason_counts(study.records, TrialStatus.FAILED)

@@ -13,6 +13,7 @@ from search.next_steps import command, open_study
 from search.spec import load_spec
 from search.studies.records import read_study
 from search.studies.status import StudyStatus, count_wanted, status_json, status_lines
+from search.timeline import why_ended_early
 
 __all__ = ["show_status"]
 
@@ -30,5 +31,6 @@ def show_status(study: str, storage: Path, *, as_json: bool) -> None:
         num_wanted=count_wanted(spec),
         is_running=is_driven(folder),
         resume_command=command(folder, "resume"),
+        why_early=why_ended_early(folder.timeline_path),
     )
     typer.echo(json.dumps(status_json(status), indent=2) if as_json else "\n".join(status_lines(status)))

@@ -19,7 +19,7 @@ from search.execution.shipped_code import package_folders, stage_plug_ins
 from search.execution.slots import count_trials_on_gpus
 from search.spec_settings import ResourcesConfig
 
-__all__ = ["check_address", "count_cluster_slots", "joined_cluster", "machines"]
+__all__ = ["check_address", "count_cluster_slots", "count_fitting", "joined_cluster", "machines"]
 
 _LONGEST_KNOCK_S = 10.0
 _ADDRESS = re.compile(r"auto|(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}")
@@ -125,7 +125,7 @@ def count_cluster_slots(resources: ResourcesConfig, nodes: Sequence[Mapping[str,
         InvalidSettingsError: No machine is large enough for one trial, and no number of slots is given.
     """
     alive = [node["Resources"] for node in nodes if node["Alive"]]
-    fitting = sum(_fitting(resources, machine) for machine in alive)
+    fitting = sum(count_fitting(resources, machine) for machine in alive)
     if resources.slots is None and fitting == 0:
         largest = ", ".join(
             f"{max((machine.get(name, 0) for machine in alive), default=0):g} {label}"
@@ -139,7 +139,8 @@ def count_cluster_slots(resources: ResourcesConfig, nodes: Sequence[Mapping[str,
     return resources.slots or fitting
 
 
-def _fitting(resources: ResourcesConfig, machine: Mapping[str, float]) -> int:
+def count_fitting(resources: ResourcesConfig, machine: Mapping[str, float]) -> int:
+    """Return how many trials fit a machine with nothing else on it; ``machine``: all that it has, as Ray names it."""
     fitting = int(machine.get("CPU", 0) // resources.cpus_per_trial)
     if resources.gpus_per_trial > 0:
         return min(fitting, count_trials_on_gpus(machine.get("GPU", 0), resources.gpus_per_trial))

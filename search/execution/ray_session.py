@@ -23,7 +23,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from search.execution.worker import run_work_item
+from search.execution.worker import IS_SPENT, run_work_item
 
 __all__ = [
     "PRIVATE",
@@ -164,7 +164,7 @@ def run_items(
             search_alg=searcher,
             num_samples=-1,
             reuse_actors=True,
-            scheduler=_DeathScheduler(on_death),
+            scheduler=_WorkerScheduler(on_death),
             max_concurrent_trials=slots,
             trial_name_creator=lambda trial: trial.trial_id,
             trial_dirname_creator=lambda trial: trial.trial_id,
@@ -180,8 +180,8 @@ def run_items(
     tuner.fit()
 
 
-class _DeathScheduler(FIFOScheduler):
-    """Tells of what workers died; Ray tells its searchers no more than that they did."""
+class _WorkerScheduler(FIFOScheduler):
+    """Tells of what workers died, where Ray tells its searchers no more than that; replaces those that are spent."""
 
     def __init__(self, on_death: Callable[[str, str], None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Ray's
@@ -191,8 +191,24 @@ class _DeathScheduler(FIFOScheduler):
         error_file = trial.error_file
         self._on_death(trial.trial_id, Path(error_file).read_text(errors="replace") if error_file else "")
 
+    def on_trial_complete(
+        self, tune_controller: TuneController, trial: Trial, result: Mapping[str, Any]
+    ) -> None:
+        if result.get(IS_SPENT):
+            _end_worker(tune_controller, trial)
+
     def __getstate__(self) -> dict[str, Any]:
         return {}
+
+
+def _end_worker(tune_controller: TuneController, trial: Trial) -> None:
+    """Have Tune end the process of a trial that is about to stop, instead of keeping it for the next one.
+
+    Tune (2.60) has no setting for it, but keeps only processes that it has seen start. Other ways hurt the item that
+    comes next: if `reset_config` returns False, the searcher never hears of that item again, and if the process ends
+    itself, that counts as a failure of the item.
+    """
+    tune_controller._started_actors.discard(tune_controller._trial_to_actor[trial])
 
 
 class _StepCallback(tune.Callback):

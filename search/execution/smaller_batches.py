@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pruning_core.config import PruningConfig
 from pruning_core.errors import LostProcessError
 from pruning_core.stage_keys import fields_read_by
 
-__all__ = ["is_out_of_memory", "with_smaller_batches"]
+__all__ = ["is_out_of_memory", "ran_smaller", "with_smaller_batches"]
 
 _SECTIONS = ("gates", "fine_tuning")  # of the trial's own stages: shared ones are the same for all trials
 _LEAST_BATCH = 8
@@ -46,3 +49,8 @@ def with_smaller_batches(config: PruningConfig) -> tuple[PruningConfig, str] | N
     }
     said = ", ".join(f"{name}.batch_size {size} -> {size // 2}" for name, size in sizes.items())
     return config.model_copy(update=halved), f"ran out of memory, and again with smaller batches: {said}"
+
+
+def ran_smaller(config: Mapping[str, Any], proposed: PruningConfig) -> bool:
+    """Tell whether a trial ran, with a configuration given as plain data, with smaller batches than were proposed."""
+    return any(config[name]["batch_size"] < getattr(proposed, name).batch_size for name in _SECTIONS)

@@ -21,6 +21,7 @@ from pruning_core.config import load_config
 from pruning_core.errors import ClusterError, InfeasibleBudgetsError, PrunefrontError, StorageError
 from search.backend import BackendSettings, PruningBackend, load_backend
 from search.disk import is_storage_failure
+from search.execution.device_check import is_device_usable
 from search.execution.freed_memory import return_freed_memory
 from search.execution.process_group import execute_together
 from search.execution.smaller_batches import is_out_of_memory
@@ -28,6 +29,7 @@ from search.outcomes import ItemOutcome, OutcomeStatus, this_process
 from search.work_items import ItemKind, WorkItem
 
 __all__ = [
+    "IS_SPENT",
     "METRIC",
     "execute_item",
     "fit_backend",
@@ -41,6 +43,9 @@ __all__ = [
 
 METRIC = "num_items"
 """What every report to Ray Tune must carry; the search itself does not look at it."""
+
+IS_SPENT = "is_spent"
+"""In the report of an item: whether its process cannot run another one."""
 
 _PACKED = "packed"
 _OUTCOME = "outcome"
@@ -99,9 +104,8 @@ def run_work_item(config: Mapping[str, Any]) -> None:
         return
     execute = execute_item if settings.num_processes == 1 else execute_together
     outcome = execute(WorkItem.from_plain(packed["item"]), packed["config"], settings)
-    if outcome.finished_at - outcome.started_at > _LONG_ENOUGH_TO_FREE_S:
-        return_freed_memory()
-    tune.report({METRIC: 1, _OUTCOME: json.dumps(outcome.to_plain())})
+    is_spent = not _make_ready(outcome, settings.device)
+    tune.report({METRIC: 1, _OUTCOME: json.dumps(outcome.to_plain()), IS_SPENT: is_spent})
 
 
 def run_item(item: WorkItem, config: Mapping[str, Any], backend: PruningBackend) -> Mapping[str, Any] | None:
@@ -168,6 +172,18 @@ def fit_backend(item: WorkItem, config: Mapping[str, Any], settings: BackendSett
             f"trial {item.number} has key {found} instead of {item.key}"
         )
     return backend
+
+
+def _make_ready(outcome: ItemOutcome, device: str) -> bool:
+    """Give back an item's memory, and tell whether this process can run another one; raises nothing."""
+    if outcome.status is not OutcomeStatus.COMPLETE and not is_device_usable(device):
+        return False
+    if outcome.finished_at - outcome.started_at > _LONG_ENOUGH_TO_FREE_S:
+        try:
+            return_freed_memory()
+        except Exception:  # noqa: BLE001 - it must not hide what became of the item
+            return is_device_usable(device)
+    return True
 
 
 def _check_seen(path: Path) -> None:

@@ -12,8 +12,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from pruning_core.durable_files import flush_folder, write_flushed
 from pruning_core.errors import StorageError
-from search.disk import storage_errors
+from search.disk import storage_errors, write_whole
 
 __all__ = ["LAYOUT_VERSION", "StudyFolder"]
 
@@ -37,7 +38,7 @@ class StudyFolder:
 
     @property
     def spec_path(self) -> Path:
-        """The specification as it was launched."""
+        """The specification as it was launched, with what ``resume`` has changed of it."""
         return self.path / "spec.yaml"
 
     @property
@@ -169,22 +170,33 @@ class StudyFolder:
             self.root.mkdir(parents=True, exist_ok=True)
             partial = Path(tempfile.mkdtemp(prefix=f".{self.study}-", dir=self.root))
             try:
-                (partial / "spec.yaml").write_text(spec_text, encoding="utf-8")
+                write_flushed(partial / "spec.yaml", spec_text.encode())
                 if identity is not None:
-                    (partial / self.identity_path.name).write_text(f"{identity}\n", encoding="utf-8")
+                    write_flushed(partial / self.identity_path.name, f"{identity}\n".encode())
                 partial.chmod(0o755)
                 self._write_layout()
+                flush_folder(partial)
                 partial.rename(self.path)
+                flush_folder(self.root)
             except FileExistsError:
                 self.check_new()
                 raise
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
 
+    def replace_spec(self, spec_text: str) -> None:
+        """Write another specification, whole or not at all; only for the process that holds the study.
+
+        Raises:
+            StorageError: The disk is full, or the folder cannot be written.
+        """
+        with storage_errors(self.path):
+            write_whole(self.spec_path, spec_text)
+
     def _write_layout(self) -> None:
         path = self.root / "prunefront.json"
         if not path.exists():
-            path.write_text(json.dumps({"layout": LAYOUT_VERSION}) + "\n", encoding="utf-8")
+            write_whole(path, json.dumps({"layout": LAYOUT_VERSION}) + "\n")
 
     def _check_layout(self) -> None:
         path = self.root / "prunefront.json"

@@ -21,13 +21,14 @@ class StudyStatus:
     """A study as it is now.
 
     ``num_wanted``: the spec's limit of trials, as `num_counted` counts them. ``is_running``: a driver works on it.
-    ``resume_command``: what to type if none does.
+    ``resume_command``: what to type if none does. ``why_early``: why the last driver ended before the limit.
     """
 
     front: StudyFront
     num_wanted: int
     is_running: bool
     resume_command: str
+    why_early: str | None = None
 
     @property
     def num_counted(self) -> int:
@@ -87,6 +88,7 @@ def status_json(status: StudyStatus) -> dict[str, Any]:
     return {
         "study": study.study,
         "is_running": status.is_running,
+        "why_early": None if status.is_running else status.why_early,
         "trials_wanted": status.num_wanted,
         "trials_counted": status.num_counted,
         "trials": {one.status.value: one.count for one in status_counts(study)},
@@ -114,6 +116,8 @@ def status_json(status: StudyStatus) -> dict[str, Any]:
 def _next(status: StudyStatus) -> str:
     if status.num_left == 0:
         return "finished"
+    if not status.is_running and status.why_early is not None:
+        return f"not running; ended before limits.trials was reached: {status.why_early}"
     if not status.is_running:
         return f"not running; go on with: {status.resume_command}"
     left = status.seconds_left

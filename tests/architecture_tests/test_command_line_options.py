@@ -24,7 +24,7 @@ OPTIONS = {
         "--json",
     ],
     "launch": ["spec", "overrides", "--address"],
-    "resume": ["study", "--storage", "--address"],
+    "resume": ["study", "overrides", "--storage", "--address"],
     "status": ["study", "--storage", "--json"],
     "doctor": ["study", "--mend", "--rebuild-mlflow", "--storage", "--json"],
     "report": ["study", "--gallery", "--storage"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -102,6 +103,13 @@ def test_descendants_are_found_through_several_generations() -> None:
             for pid in descendants(process.pid):
                 os.kill(pid, 9)
             process.kill()
+
+
+def test_a_fault_that_finds_nothing_to_kill_does_not_count(tmp_path: Path) -> None:
+    driver = Driver(("--help",), tmp_path, tmp_path / "log", None)
+    assert driver.wait(60) == 0
+    for kind in ("worker killed", "MLflow writer killed", "node killed"):
+        assert not FAULTS[kind](driver, random.Random(0))
 
 
 def test_a_driver_heeds_ctrl_c_also_where_the_benchmark_runs_in_the_background(tmp_path: Path) -> None:

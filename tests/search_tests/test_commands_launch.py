@@ -36,11 +36,17 @@ class FakeEngine:
     """Finishes at once with the records it was made with, or is interrupted."""
 
     def __init__(
-        self, records: Sequence[TrialRecord] = (), *, begins: bool = True, is_stopped: bool = False
+        self,
+        records: Sequence[TrialRecord] = (),
+        *,
+        begins: bool = True,
+        is_stopped: bool = False,
+        why_early: str | None = None,
     ) -> None:
         self._records = records
         self._begins = begins
         self._is_stopped = is_stopped
+        self._why_early = why_early
         self.calls: list[tuple[SearchSpec, StudyFolder, bool]] = []
 
     def __call__(
@@ -69,6 +75,7 @@ class FakeEngine:
             num_infeasible=counts[TrialStatus.INFEASIBLE],
             num_untracked=0,
             timing=measure_timing([]),
+            why_early=self._why_early,
         )
 
 
@@ -94,6 +101,14 @@ def test_a_finished_search_shows_the_front_the_report_and_what_to_type_next(
     assert (root / "tiny/report/report.html").is_file()
     for step in ("pick tiny --knee", "export tiny picked", "ui"):
         assert f"  prunefront {step} --storage {root}" in out
+
+
+def test_a_search_with_fewer_trials_than_its_limit_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    launch(tmp_path, FakeEngine(staircase(3), why_early="all 3 configurations were tried"))
+    lines = capsys.readouterr().out.splitlines()
+    assert "ended before limits.trials was reached: all 3 configurations were tried" in lines
 
 
 def test_a_launch_begins_with_what_will_run_and_what_cannot_be_met(

@@ -19,6 +19,7 @@ from search.cli import app
 from search.driver_presence import is_driven
 from search.studies.folder import StudyFolder
 from search.studies.status import StudyStatus, status_lines
+from search.timeline import Timeline
 from tests.reports_tests.synthetic import make_record, make_study, staircase, stopped_at, study_of
 from tests.search_tests.stored_studies import SPEC, store_study
 
@@ -103,6 +104,13 @@ def test_status_needs_no_object_store_and_a_pick_says_what_is_wrong_with_it(
     assert refused.exit_code == 2
     assert refused.stderr.startswith("error: the artifact store s3://results/")
     assert "may list, read, write and delete there" in refused.stderr
+
+
+def test_a_search_that_ended_before_its_limit_says_why(mixed: StudyFolder) -> None:
+    Timeline(mixed.timeline_path).end_session(reason="finished", why_early="all 4 configurations were tried")
+    said = status(mixed).stdout.splitlines()[-1]
+    assert said == "not running; ended before limits.trials was reached: all 4 configurations were tried"
+    assert json.loads(status(mixed, "--json").stdout)["why_early"] == "all 4 configurations were tried"
 
 
 def test_status_writes_nothing(mixed: StudyFolder) -> None:

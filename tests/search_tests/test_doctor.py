@@ -341,9 +341,11 @@ def test_a_pick_that_is_none_is_told(folder: StudyFolder, text: str) -> None:
 def test_mlflow_is_written_anew_with_the_pick(folder: StudyFolder) -> None:
     assert runner.invoke(app, ["pick", "tiny", "--no-test", "--storage", str(folder.root)]).exit_code == 0
     client, before = mlflow_of(folder)
+    folder.report_path.mkdir()
     result = doctor(folder, "--rebuild-mlflow")
     assert result.exit_code == 0, result.output
     assert "MLflow: 4 trials written anew" in result.stdout
+    assert "logged there again by: prunefront report tiny" in result.stdout
     _, after = mlflow_of(folder)
     assert after["parent"] != before["parent"]
     assert set(after["runs"]) == set(before["runs"])

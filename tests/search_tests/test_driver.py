@@ -167,6 +167,19 @@ def test_a_resumed_search_goes_on_to_a_higher_limit(tmp_path: Path) -> None:
     assert outcome.num_complete == 5
 
 
+def test_a_search_that_ends_early_says_why_each_time(tmp_path: Path) -> None:
+    spec = make_spec(limits={"trials": 20})
+    for resume in (False, True):
+        outcome, _ = search(tmp_path, spec, resume=resume)
+        assert outcome.num_complete == 12
+        assert outcome.why_early == "all 12 configurations were tried"
+
+
+def test_a_search_that_reaches_its_limit_did_not_end_early(tmp_path: Path) -> None:
+    outcome, _ = search(tmp_path, make_spec(search=WIDE, limits={"trials": 3}))
+    assert outcome.why_early is None
+
+
 def test_a_finished_study_is_resumed_without_running_anything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

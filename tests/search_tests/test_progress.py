@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
+from random import Random
+from statistics import fmean
 
 import pytest
 from rich.console import Console
 
+from reports.fronts import find_front
 from reports.records import StudyRecords, TrialRecord, TrialStatus
+from search.front_text import front_lines
 from search.outcomes import ItemOutcome, OutcomeStatus
 from search.progress import LiveProgress, PlainProgress, SearchState, make_progress, trial_text
+from search.spec_settings import COUNTED
 from search.work_items import ItemKind, WorkItem
-from tests.reports_tests.synthetic import make_record, record_with, stopped_at, study_of
+from tests.reports_tests.synthetic import make_record, record_with, staircase, stopped_at, study_of
 
 DENSE = WorkItem(kind=ItemKind.STAGE, name="dense", key="d", number=0)
 TRIAL = WorkItem(kind=ItemKind.TRIAL, name="trial", key="t", number=5)
@@ -78,6 +84,91 @@ def test_a_stopped_trial_counts_and_took_what_its_workers_took() -> None:
     state = SearchState(study_of([stopped]), limit=5, slots=2)
     assert state.summary() == "1 of 5 trials done, 1 stopped, about 24.0 s left"
     assert state.reached == {1: 1, 3: 1}
+
+
+def random_trial(number: int, random: Random) -> tuple[TrialRecord, float | None]:
+    """A trial, and how long it kept a worker busy, if it says anything about the next ones."""
+    status = random.choice([TrialStatus.COMPLETE] * 3 + list(TrialStatus))
+    seconds = random.uniform(1, 100)
+    if status is TrialStatus.COMPLETE:
+        return lasting(number, seconds), seconds
+    if status is TrialStatus.STOPPED:
+        return stopped_at(lasting(number, 500), 1, 3, seconds=seconds), 3 * seconds
+    return make_record(number, status=status), None
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_counted_on_the_way_is_what_all_trials_say(seed: int) -> None:
+    random, clock = Random(seed), Clock()
+    records, times = zip(*(random_trial(number, random) for number in range(80)), strict=True)
+    num_earlier = random.choice([0, 30])
+    state = SearchState(study_of(records[:num_earlier]), limit=200, slots=3, clock=clock)
+    for index in range(num_earlier, len(records)):
+        state.add(records[index])
+        if index % 20 == 0:  # whoever asks in between gets what there is by then
+            assert state.study.records == records[: index + 1]
+    counts = Counter(record.status for record in records)
+    assert {status: state.count(status) for status in TrialStatus} == {
+        status: counts[status] for status in TrialStatus
+    }
+    assert state.num_done == sum(record.status in COUNTED for record in records)
+    mean = fmean(seconds for seconds in times if seconds is not None)
+    assert state.left_s == pytest.approx((200 - state.num_done) * mean / 3)
+    assert state.summary() == SearchState(study_of(records), limit=200, slots=3, clock=clock).summary()
+    assert state.study.records == records
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """Numbers of the trials whose records anybody reads anything of."""
+    numbers: set[int] = set()
+
+    def note(record: TrialRecord, name: str) -> object:
+        numbers.add(object.__getattribute__(record, "__dict__").get("number", -1))
+        return object.__getattribute__(record, name)
+
+    monkeypatch.setattr(TrialRecord, "__getattribute__", note, raising=False)
+    return numbers
+
+
+def test_a_line_for_a_trial_looks_at_no_earlier_one(looked_at: set[int]) -> None:
+    *earlier, last = staircase(300)
+    progress = PlainProgress(
+        SearchState(study_of(earlier[:200]), limit=400, slots=2), Console(file=io.StringIO())
+    )
+    for record in earlier[200:]:
+        progress.trial_finished(record)
+    looked_at.clear()
+    progress.trial_finished(last)
+    assert looked_at == {last.number}
+
+
+def test_a_view_looks_at_the_trials_that_it_shows(looked_at: set[int]) -> None:
+    *earlier, last = staircase(300)
+    height = 20
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, height=height)
+    progress = LiveProgress(SearchState(study_of(earlier[:200]), limit=400, slots=2), console)
+    for record in earlier[200:]:
+        progress.trial_finished(record)
+    looked_at.clear()
+    progress.trial_finished(last)
+    assert len(looked_at) <= 10, "halving 300 places takes 9 comparisons"
+    looked_at.clear()
+    console.print(progress._draw())
+    assert 10 < len(looked_at) <= height + 1, "one more for the dense network"
+    looked_at.clear()
+    console.print(progress._draw())
+    assert looked_at == set(), "nothing has changed"
+
+
+def test_a_front_that_is_longer_than_the_terminal_is_cut_there() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=120, height=20, color_system=None)
+    study = study_of(staircase(60))
+    console.print(LiveProgress(SearchState(study, limit=99, slots=2), console)._draw())
+    shown = [line.rstrip() for line in stream.getvalue().splitlines()]
+    assert shown[3:] == front_lines(find_front(study))[:20]
+    assert len(shown) > 20, "so that the view says that there is more"
 
 
 def test_rungs_are_shown_as_they_are_reached() -> None:

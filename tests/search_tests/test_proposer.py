@@ -10,6 +10,7 @@ from pruning_core.errors import StorageError
 from reports.records import TrialStatus
 from search.backend import BackendSettings
 from search.studies.reading import read_snapshot
+from search.tried_configurations import TriedConfigurations
 from search.work_items import ItemKind
 from tests.search_tests.synthetic_backend import (
     BROKEN_SELECTOR,
@@ -90,6 +91,27 @@ def test_a_configuration_that_failed_is_not_tried_under_another_seed(tmp_path: P
     assert by_share == {0.1: 1, 0.5: 6}
 
 
+def test_a_search_that_has_tried_everything_says_so(tmp_path: Path) -> None:
+    spec = make_spec(limits={"trials": 40})
+    search = SyntheticSearch(spec, make_folder(tmp_path, spec))
+    search.run(3)
+    assert search.proposer.why_early is None
+    search.run()
+    assert len(search.records) == 12
+    assert search.proposer.why_early == "all 12 configurations were tried"
+
+
+def test_a_search_whose_configurations_repeat_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TriedConfigurations, "is_everything", False)
+    spec = make_spec(search={"budgets.macs": {"choices": [0.4, 0.5]}})
+    search = SyntheticSearch(spec, make_folder(tmp_path, spec))
+    search.run()
+    assert len(search.records) == 2
+    assert search.proposer.why_early == "no configuration was proposed that is not tried yet, 1 time in a row"
+
+
 def test_the_search_ends_at_its_limit(tmp_path: Path) -> None:
     spec = make_spec(search=WIDE, limits={"trials": 7})
     search = SyntheticSearch(spec, make_folder(tmp_path, spec), slots=3)
@@ -153,6 +175,10 @@ def test_a_search_without_any_feasible_configuration_ends(tmp_path: Path) -> Non
     search.run()
     assert {record.status for record in search.records} == {TrialStatus.INFEASIBLE}
     assert not search.handed_out
+    assert len(search.records) == 50
+    assert search.proposer.why_early == (
+        "50 configurations in a row could not meet their budgets; a new study could search higher ones"
+    )
 
 
 @pytest.mark.parametrize(
@@ -255,6 +281,7 @@ def test_nothing_new_starts_once_the_time_is_up(tmp_path: Path) -> None:
     num_done = len(search.records)
     now[0] = 11.0
     search.run()
+    assert search.proposer.why_early == "the time of limits.hours is up"
     assert {record.number for record in search.records[num_done:]} == running
     assert not search.study.adopt()
 

@@ -4,11 +4,27 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
-from search.execution.ray_session import Interrupts, _remove_left_behind, worker_environment
+from pruning_core.config import PruningConfig
+from search.backend import BackendSettings
+from search.execution.ray_searcher import RaySearcher
+from search.execution.ray_session import (
+    Interrupts,
+    _remove_left_behind,
+    local_ray,
+    run_items,
+    worker_environment,
+)
+from search.outcomes import ItemOutcome, OutcomeStatus
+from search.work_items import ItemKind, WorkItem
+from tests.search_tests.synthetic_backend import SyntheticBackend
+from tests.search_tests.synthetic_search import SyntheticSearch, make_folder, make_spec
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -51,3 +67,77 @@ def test_folders_of_killed_drivers_are_removed_and_others_stay(tmp_path: Path) -
         (tmp_path / name).mkdir()
     _remove_left_behind(tmp_path, "pf-abc-")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])
+
+
+BREAKS_GPU = 77
+ASSERTED = "CUDA error: device-side assert triggered"
+
+
+class FragileGpuBackend(SyntheticBackend):
+    """One configuration breaks the GPU for its process, as a failed assertion in a kernel does."""
+
+    def __init__(self, settings: BackendSettings) -> None:
+        super().__init__(settings)
+        self._is_broken = False
+
+    def run_trial(self, config: PruningConfig) -> Mapping[str, Any]:
+        if config.seed == BREAKS_GPU:
+            self._is_broken = True
+            vars(torch.cuda).update(is_initialized=lambda: True, synchronize=_answer_with_an_error)
+        if self._is_broken:
+            _answer_with_an_error()
+        return super().run_trial(config)
+
+
+def create(settings: BackendSettings) -> FragileGpuBackend:
+    return FragileGpuBackend(settings)
+
+
+def _answer_with_an_error(*_: object) -> None:
+    raise RuntimeError(ASSERTED)
+
+
+class Ends(SyntheticSearch):
+    """Keeps how items ended, in order."""
+
+    ends: list[tuple[WorkItem, ItemOutcome]]
+
+    def item_finished(self, item: WorkItem, outcome: ItemOutcome) -> None:
+        self.ends.append((item, outcome))
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_worker_that_broke_its_gpu_is_replaced_and_no_other_item_suffers(tmp_path: Path) -> None:
+    seeds = [1, BREAKS_GPU, 2, 3, 4]
+    spec = make_spec(
+        search={"seed": {"choices": seeds}},
+        first=[{"seed": seed} for seed in seeds],
+        limits={"trials": len(seeds), "max_failures": 0},
+    )
+    search = Ends(spec, make_folder(tmp_path, spec), slots=1)
+    search.ends = []
+    settings = BackendSettings(
+        factory=f"{__name__}:create", artifacts=str(search.folder.artifacts_path), device="cuda"
+    )
+    with local_ray(num_cpus=1, use_gpus=False, environment=worker_environment(1)) as folder:
+        searcher = RaySearcher(search.proposer, settings, slots=1, folder=folder, max_failures=0)
+        run_items(
+            searcher,
+            slots=1,
+            resources={"cpu": 1},
+            folder=folder,
+            on_step=searcher.check,
+            on_death=searcher.note_death,
+            max_failures=0,
+        )
+    trials = [outcome for item, outcome in search.ends if item.kind is ItemKind.TRIAL]
+    assert [outcome.status for outcome in trials] == [
+        OutcomeStatus.FAILED if seed == BREAKS_GPU else OutcomeStatus.COMPLETE for seed in seeds
+    ]
+    assert trials[1].reason == f"RuntimeError: {ASSERTED}"
+    first, broken, *later = (outcome.pid for outcome in trials)
+    assert first == broken, "a sound process is kept"
+    assert len(set(later)) == 1
+    assert later[0] != broken
+    assert len(search.ends) == len(search.handed_out), "nothing ran twice"

@@ -71,6 +71,21 @@ def test_a_driver_that_was_killed_changes_nothing_either(tmp_path: Path, num_ste
     assert trials_of(resumed) == trials_of(whole)
 
 
+def test_a_search_goes_on_in_whole_batches_with_fewer_slots(tmp_path: Path) -> None:
+    spec = make_spec(search=RANGES, sampler={"name": "tpe"}, limits={"trials": 17})
+    batch = 8  # more than are looked ahead for one slot
+    whole, half = tmp_path / "whole", tmp_path / "half"
+    for root in (whole, half):
+        root.mkdir()
+    undisturbed = SyntheticSearch(spec, make_folder(whole, spec), slots=batch, seed=1, batch=batch)
+    undisturbed.run()
+    folder = make_folder(half, spec)
+    SyntheticSearch(spec, folder, slots=batch, seed=2, batch=batch).run(5)
+    resumed = SyntheticSearch(spec, folder, slots=1, seed=3, batch=batch)
+    resumed.run()
+    assert trials_of(resumed) == trials_of(undisturbed)
+
+
 def test_a_driver_that_was_killed_while_it_proposed_a_batch_changes_nothing(tmp_path: Path) -> None:
     spec = spec_with("tpe")
     whole = search_to_the_end(tmp_path / "whole", spec, seed=1)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from pruning_core.config import load_config
 from reports.records import TrialStatus, to_tags
+from search.backend import BackendSettings, load_backend
 from search.execution.smaller_batches import is_out_of_memory, with_smaller_batches
-from tests.search_tests.synthetic_backend import LARGEST_BATCH, OUT_OF_MEMORY, times_run
+from search.tried_configurations import TriedConfigurations
+from tests.reports_tests.synthetic import make_record
+from tests.search_tests.synthetic_backend import FACTORY, LARGEST_BATCH, OUT_OF_MEMORY, times_run
 from tests.search_tests.synthetic_search import SyntheticSearch, make_folder, make_spec
 
 SEEDS = {"seed": {"choices": [OUT_OF_MEMORY, 1]}, "budgets.macs": {"choices": [0.4, 0.6]}}
@@ -99,3 +103,43 @@ def test_retries_are_limited(tmp_path: Path) -> None:
     search = SyntheticSearch(spec, make_folder(tmp_path, spec))
     search.run()
     assert sum(record.status is TrialStatus.FAILED for record in search.records) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"limits": {"trials": 12, "memory_retries": 1}}, TrialStatus.FAILED),
+        ({"halving": {"rule": "stopping", "eta": 2}}, TrialStatus.STOPPED),
+    ],
+)
+def test_one_that_failed_or_was_stopped_with_smaller_batches_is_known_after_a_crash(
+    tmp_path: Path, changes: dict[str, Any], status: TrialStatus
+) -> None:
+    spec = make_spec(search=SEEDS, **changes)
+    folder = make_folder(tmp_path, spec)
+    search = SyntheticSearch(spec, folder)
+    search.run()
+    shrunk = [record for record in search.records if record.seed == OUT_OF_MEMORY and record.status is status]
+    assert shrunk
+    assert all(
+        "; it ran out of memory, and again with smaller batches: " in str(one.reason) for one in shrunk
+    )
+    before = times_run(folder.artifacts_path)
+    again = SyntheticSearch(spec, folder)
+    again.run()
+    assert not again.handed_out
+    assert len(again.study.finished()) == 4
+    assert times_run(folder.artifacts_path) == before
+
+
+@pytest.mark.parametrize("duplicates", ["refuse", "new_seed"])
+def test_a_trial_whose_values_make_no_configuration_does_not_stand_in_the_way_of_resuming(
+    tmp_path: Path, duplicates: str
+) -> None:
+    spec = make_spec(sampler={"name": "random", "duplicates": duplicates})
+    backend = load_backend(BackendSettings(factory=FACTORY, artifacts=str(tmp_path)))
+    tried = TriedConfigurations(spec, backend)
+    failed = make_record(3, status=TrialStatus.FAILED)
+    values = {"saliency.num_basis": spec.run.saliency.max_num_basis + 1}
+    tried.learn(failed.model_copy(update={"varied": values, "trial_key": "invalid-3"}))
+    assert tried.find("invalid-3") == 3

@@ -4,16 +4,28 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
+from ray import tune
 
 from search.backend import STAGES_BACKEND, BackendSettings, load_backend, settings_elsewhere
 from search.execution import worker
+from search.execution.device_check import is_device_usable
 from search.execution.shipped_code import stage_plug_ins
-from search.execution.worker import _meet, _wait, execute_item, pack_item, unpack_outcome
+from search.execution.worker import (
+    IS_SPENT,
+    _meet,
+    _wait,
+    execute_item,
+    pack_item,
+    run_work_item,
+    unpack_outcome,
+)
 from search.outcomes import ItemOutcome, OutcomeStatus
 from search.studies.folder import StudyFolder
 from search.work_items import ItemKind, WorkItem
@@ -222,3 +234,98 @@ def test_a_bucket_that_is_gone_ends_the_search_and_not_the_worker(object_store: 
         "must have its bucket, but there is no 'gone'; make the bucket, or correct storage.artifacts"
     )
     _wait(["d" * 24], settings)  # raises nothing: an item will say it
+
+
+ASSERTED = "CUDA error: device-side assert triggered\nCUDA kernel errors might be reported later"
+
+
+def fails(text: str) -> Callable[..., Any]:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(text)
+
+    return fail
+
+
+@pytest.fixture
+def used_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that this process seems to have used, and that answers; what would lie on it lies in main memory."""
+    zeros = torch.zeros
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch, "zeros", lambda *size, **_: zeros(*size))
+
+
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What is reported to Ray Tune."""
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(tune, "report", told.append)
+    return told
+
+
+def run_first_trial(tmp_path: Path, seed: int, *, device: str = "cuda") -> None:
+    execute(tmp_path, seed, stages=STAGES)  # whatever the trial needs
+    settings = BackendSettings(factory=FACTORY, artifacts=str(tmp_path), device=device)
+    config = make_spec().make_config({"seed": seed, "budgets.macs": 0.5})
+    key = load_backend(settings).plan(config).trial_key
+    trial = WorkItem(kind=ItemKind.TRIAL, name="trial", key=key, number=0)
+    run_work_item(pack_item(trial, to_plain(config), settings))
+
+
+@pytest.mark.parametrize("call", ["synchronize", "zeros"])
+@pytest.mark.usefixtures("used_gpu")
+def test_a_process_whose_gpu_answers_no_more_says_so_with_the_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reports: list[dict[str, Any]], call: str
+) -> None:
+    monkeypatch.setattr(torch if call == "zeros" else torch.cuda, call, fails(ASSERTED))
+    monkeypatch.setattr(worker, "return_freed_memory", fails("a process that ends needs no tidying"))
+    monkeypatch.setattr(worker, "_LONG_ENOUGH_TO_FREE_S", 0.0)
+    run_first_trial(tmp_path, BUG)
+    (report,) = reports
+    assert report[IS_SPENT] is True
+    assert unpack_outcome(report).reason == "RuntimeError: a bug"
+
+
+@pytest.mark.parametrize(("seed", "status"), [(BUG, OutcomeStatus.FAILED), (0, OutcomeStatus.COMPLETE)])
+@pytest.mark.usefixtures("used_gpu")
+def test_a_process_whose_gpu_answers_goes_on(
+    tmp_path: Path, reports: list[dict[str, Any]], seed: int, status: OutcomeStatus
+) -> None:
+    run_first_trial(tmp_path, seed)
+    assert [(unpack_outcome(report).status, report[IS_SPENT]) for report in reports] == [(status, False)]
+
+
+@pytest.mark.parametrize(("seed", "status"), [(BUG, OutcomeStatus.FAILED), (0, OutcomeStatus.COMPLETE)])
+@pytest.mark.parametrize("is_sound", [True, False])
+@pytest.mark.usefixtures("used_gpu")
+def test_memory_that_cannot_be_given_back_does_not_hide_the_outcome(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reports: list[dict[str, Any]],
+    seed: int,
+    status: OutcomeStatus,
+    is_sound: bool,
+) -> None:
+    monkeypatch.setattr(worker, "_LONG_ENOUGH_TO_FREE_S", -1.0)
+    monkeypatch.setattr(worker, "return_freed_memory", fails(ASSERTED))
+    if not is_sound:
+        monkeypatch.setattr(torch.cuda, "synchronize", fails(ASSERTED))
+    run_first_trial(tmp_path, seed)
+    (report,) = reports
+    assert (unpack_outcome(report).status, report[IS_SPENT]) == (status, not is_sound)
+
+
+@pytest.mark.usefixtures("used_gpu")
+def test_a_gpu_that_others_fill_is_not_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "zeros", fails("CUDA error: out of memory"))
+    assert is_device_usable("cuda")
+
+
+def test_what_is_no_gpu_or_was_never_used_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: pytest.fail("that would start CUDA"))
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    assert is_device_usable("cuda")
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    assert is_device_usable("cpu")
+    monkeypatch.delitem(sys.modules, "torch")
+    assert is_device_usable("cuda")
