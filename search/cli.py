@@ -61,6 +61,24 @@ Address = Annotated[
 RESULTS = Path("results")
 
 
+def _tell_version(is_asked: bool) -> None:  # noqa: FBT001 - typer's signature
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"prunefront {version('prunefront')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version.")
+    ] = False,
+) -> None:
+    """Read what is said before the command."""
+
+
 @app.command()
 def check(spec: Spec, overrides: Overrides = None) -> None:
     """Does the network prune safely?"""

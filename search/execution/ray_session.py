@@ -55,12 +55,18 @@ _DRIVER_ENVIRONMENT = {
 }
 
 
-def worker_environment(num_threads: int) -> dict[str, str]:
-    """Return what must be set before torch is imported in a worker.
+_LONGEST_END_S = 600
 
-    Threads that spin while they wait make a machine with as many workers as cores many times slower.
+
+def worker_environment(num_threads: int) -> dict[str, str]:
+    """Return what must be set in a worker, before torch is imported.
+
+    Threads that spin while they wait make a machine with as many workers as cores many times slower. Between two items
+    Tune waits for the thread of the first to end, 2 s if it is not told otherwise; if a busy or suspended machine takes
+    longer, it drops the second without a word, and the search would wait for it for ever.
     """
     return {
+        "TUNE_FUNCTION_THREAD_TIMEOUT_S": str(_LONGEST_END_S),
         "OMP_NUM_THREADS": str(num_threads),
         "OMP_WAIT_POLICY": "PASSIVE",
         "MKL_NUM_THREADS": str(num_threads),

@@ -68,6 +68,7 @@ def test_the_commands_and_their_options_are_these() -> None:
         name: [parameter.opts[0] for parameter in command.params] for name, command in group.commands.items()
     }
     assert found == OPTIONS
+    assert [parameter.opts[0] for parameter in group.params] == ["--version"]
 
 
 def test_every_command_says_what_it_does() -> None:

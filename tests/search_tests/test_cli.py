@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -201,3 +202,9 @@ def spec_file(tmp_path: Path) -> Path:
     path = tmp_path / "spec.yaml"
     path.write_text("study: tiny\nsearch:\n  budgets.macs: {low: 0.3, high: 0.8}\n")
     return path
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    result = runner.invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert result.stdout == f"prunefront {version('prunefront')}\n"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from ray.tune.trainable import function_trainable
 
 from pruning_core.config import PruningConfig
 from search.backend import BackendSettings
@@ -52,11 +53,40 @@ def test_handlers_are_put_back() -> None:
 
 
 def test_workers_do_not_spin_while_they_wait() -> None:
-    assert worker_environment(2) == {
-        "OMP_NUM_THREADS": "2",
-        "MKL_NUM_THREADS": "2",
-        "OMP_WAIT_POLICY": "PASSIVE",
-    }
+    assert (
+        worker_environment(2).items()
+        >= {
+            "OMP_NUM_THREADS": "2",
+            "MKL_NUM_THREADS": "2",
+            "OMP_WAIT_POLICY": "PASSIVE",
+        }.items()
+    )
+
+
+def test_tune_waits_for_the_end_of_an_item_before_it_hands_out_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that it does not see end costs the next one, of which nobody hears again."""
+    session = SlowSession()
+    monkeypatch.setattr(function_trainable, "get_session", lambda: session)
+    for name, value in worker_environment(1).items():
+        monkeypatch.setenv(name, value)
+    function_trainable.FunctionTrainable.reset_config(None, {})  # type: ignore[arg-type, no-untyped-call]
+    assert session.waited == [600]
+
+
+class SlowSession:
+    """Of an item whose thread does not end."""
+
+    def __init__(self) -> None:
+        self.waited: list[float] = []
+        self.training_thread = self
+
+    def finish(self, timeout: float) -> None:
+        self.waited.append(timeout)
+
+    def is_alive(self) -> bool:
+        return True
 
 
 def test_folders_of_killed_drivers_are_removed_and_others_stay(tmp_path: Path) -> None:
