@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.arguments import cifar_dataset
+from benchmarks.arguments import cell_settings
+from benchmarks.dotted_names import nested
 from pruning_core.config import PruningConfig, load_config
 
-__all__ = ["REFERENCE", "RIVAL", "ROWS", "SHIPPED", "gate_epochs", "make_config", "nested"]
+__all__ = ["REFERENCE", "RIVAL", "ROWS", "SHIPPED", "gate_epochs", "make_config"]
 
 _GATE_EPOCHS = "gate epochs"
 """No field of a run: how many times the ``--gate-steps``, for rows that fine-tune for as many epochs less."""
@@ -121,14 +121,8 @@ def make_config(args: argparse.Namespace, row: str, macs: float, seed: int) -> P
     return load_config(
         nested(
             {
-                "architecture.name": args.architecture,
-                "dataset": cifar_dataset(args),
-                "dense_training.epochs": args.dense_epochs,
-                "dense_seed": seed,
+                **cell_settings(args, macs, seed),
                 "saliency.seed": seed,
-                "seed": seed,
-                "budgets.macs": macs,
-                "channels.round_to": 1,
                 "saliency.predictor.epochs": args.saliency_epochs[0],
                 "saliency.selector.epochs": args.saliency_epochs[1],
                 "gates.steps": times * args.gate_steps,
@@ -137,18 +131,6 @@ def make_config(args: argparse.Namespace, row: str, macs: float, seed: int) -> P
             }
         )
     )
-
-
-def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn ``{"a.b": 1}`` into ``{"a": {"b": 1}}``."""
-    values: dict[str, Any] = {}
-    for name, value in dotted.items():
-        *path, last = name.split(".")
-        inner = values
-        for part in path:
-            inner = inner.setdefault(part, {})
-        inner[last] = value
-    return values
 
 
 def gate_epochs(args: argparse.Namespace) -> int:

@@ -36,3 +36,16 @@ def cifar_dataset(options: argparse.Namespace) -> dict[str, Any]:
         "train_images": options.images if options.images < _ALL else None,
         "validation_share": options.validation_share,
     }
+
+
+def cell_settings(options: argparse.Namespace, macs: float, seed: int) -> dict[str, Any]:
+    """Return what the runs of a table on CIFAR-10 share at a budget and a seed, by dotted names."""
+    return {
+        "architecture.name": options.architecture,
+        "dataset": cifar_dataset(options),
+        "dense_training.epochs": options.dense_epochs,
+        "dense_seed": seed,
+        "seed": seed,
+        "budgets.macs": macs,
+        "channels.round_to": 1,
+    }

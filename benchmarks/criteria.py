@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.ablation_rows import nested
-from benchmarks.arguments import cifar_dataset, cifar_parser
+from benchmarks.arguments import cell_settings, cifar_parser
 from benchmarks.cells import Place, Table, fill_cells, filled_on
+from benchmarks.dotted_names import nested
 from benchmarks.paired_rows import paired_difference, spread
 from pruning_core.channels import find_channel_groups, remove_channels
 from pruning_core.channels.structures import ChannelSelection
@@ -54,20 +54,7 @@ REFERENCE = "L1"
 
 def make_config(args: argparse.Namespace, row: str, macs: float, seed: int) -> PruningConfig:
     """Return the run of one cell of the table."""
-    return load_config(
-        nested(
-            {
-                "architecture.name": args.architecture,
-                "dataset": cifar_dataset(args),
-                "dense_training.epochs": args.dense_epochs,
-                "dense_seed": seed,
-                "seed": seed,
-                "budgets.macs": macs,
-                "channels.round_to": 1,
-                **ROWS[row],
-            }
-        )
-    )
+    return load_config(nested({**cell_settings(args, macs, seed), **ROWS[row]}))
 
 
 def measure(config: PruningConfig, data: DataSplits, store: ArtifactStore, device: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.ablation_rows import nested
+from benchmarks.dotted_names import nested
 from pruning_core.config import PruningConfig, load_config
 
 __all__ = ["FIRST", "PRESETS", "REFERENCE", "ROWS", "Preset", "Row", "config_of", "shared_settings"]

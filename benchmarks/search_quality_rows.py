@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.ablation_rows import nested
+from benchmarks.dotted_names import nested
 from benchmarks.quality_rows import Preset, Row, shared_settings
 from pruning_core.config import PruningConfig, load_config
 from search.spec import SearchSpec
