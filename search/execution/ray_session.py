@@ -23,6 +23,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from pruning_core.errors import LostProcessError
 from search.execution.worker import IS_SPENT, run_work_item
 
 __all__ = [
@@ -114,26 +115,43 @@ def prepare_driver() -> None:
 
 @contextmanager
 def local_ray(*, num_cpus: int, use_gpus: bool, environment: Mapping[str, str]) -> Iterator[Path]:
-    """Start Ray on this machine for as long as the context lasts; yields a folder for temporary files."""
+    """Start Ray on this machine for as long as the context lasts; yields a folder for temporary files.
+
+    Raises:
+        LostProcessError: Ray's processes did not come up.
+    """
     prepare_driver()
     folder = temporary_folder()
     try:
-        ray.init(
-            address="local",  # not the cluster that RAY_ADDRESS may name
-            num_cpus=num_cpus,
-            num_gpus=None if use_gpus else 0,  # None: all there are
-            resources={PRIVATE: 1},
-            object_store_memory=_OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env={"env_vars": dict(environment)},
-            _temp_dir=str(folder),
-        )
+        with _told_in_a_line():
+            ray.init(
+                address="local",  # not the cluster that RAY_ADDRESS may name
+                num_cpus=num_cpus,
+                num_gpus=None if use_gpus else 0,  # None: all there are
+                resources={PRIVATE: 1},
+                object_store_memory=_OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env={"env_vars": dict(environment)},
+                _temp_dir=str(folder),
+            )
         yield folder
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _told_in_a_line() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # Ray raises bare ones here
+        said = " ".join(str(error).split())
+        raise LostProcessError(
+            f"Ray must start on this machine, but its processes did not come up ({said}); where memory is short or much "
+            "else runs, wait and type the command again"
+        ) from error
 
 
 def _unheard(_item_id: str, _error: str) -> None:

@@ -13,6 +13,7 @@ import torch
 from ray.tune.trainable import function_trainable
 
 from pruning_core.config import PruningConfig
+from pruning_core.errors import LostProcessError
 from search.backend import BackendSettings
 from search.execution.ray_searcher import RaySearcher
 from search.execution.ray_session import (
@@ -87,6 +88,21 @@ class SlowSession:
 
     def is_alive(self) -> bool:
         return True
+
+
+def test_processes_of_ray_that_do_not_come_up_are_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def time_out(**_: object) -> None:
+        raise Exception("The current node timed out\nduring startup.")
+
+    monkeypatch.setattr("ray.init", time_out)
+    environment = worker_environment(1)
+    with (
+        pytest.raises(
+            LostProcessError, match=r"did not come up \(The current node timed out during startup\.\)"
+        ),
+        local_ray(num_cpus=1, use_gpus=False, environment=environment),
+    ):
+        pass
 
 
 def test_folders_of_killed_drivers_are_removed_and_others_stay(tmp_path: Path) -> None:
