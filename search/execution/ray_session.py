@@ -149,8 +149,8 @@ def _told_in_a_line() -> Iterator[None]:
     except Exception as error:  # Ray raises bare ones here
         said = " ".join(str(error).split())
         raise LostProcessError(
-            f"Ray must start on this machine, but its processes did not come up ({said}); where memory is short or much "
-            "else runs, wait and type the command again"
+            f"Ray must start on this machine, but its processes did not come up ({said}); where memory is short or "
+            "much else runs, wait and type the command again"
         ) from error
 
 
