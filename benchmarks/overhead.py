@@ -10,7 +10,8 @@ Two measurements, nothing is trained:
 * Driver: CPU time of this process per trial, after 100, 1,000 and 10,000 trials of a search whose trials end at once,
   without Ray; trials before the last 100 are drawn at random. What samplers and Optuna's storage (a journal on disk)
   take of it is measured apart; the rest is ours, with the lines that `launch` prints where there is no terminal. What
-  the live view of a terminal would take is measured beside it.
+  the live view of a terminal would take is measured beside it. So is what halving takes to decide, of searches with
+  rungs; such a search hands out more than one piece of work per trial.
 
 Writes overhead.json and overhead.md.
 """
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe_machine
+from search.early_stopping.halving import HALVINGS
 
 _LENGTHS = (100, 1_000, 10_000)
 _SIDES = ("prunefront", "ray")
@@ -42,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--slots", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--samplers", nargs="+", default=["random", "auto", "along_front"])
+    parser.add_argument(
+        "--halvings", nargs="*", choices=list(HALVINGS), default=["promotion"], help="rules, each by itself"
+    )
     parser.add_argument("--lengths", nargs="+", type=int, default=list(_LENGTHS))
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     args = parser.parse_args(argv)
@@ -57,8 +62,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             found = _measure(side, str(args.trials), str(args.slots))
             figures["trials_per_second"][side].append(found["trials_per_second"])
             print(f"{side}: {found['trials_per_second']:.1f} trials per second", flush=True)
-    for sampler in args.samplers:
-        rows = _measure("driver", sampler, *map(str, args.lengths))["rows"]
+    searches = [(sampler, "none") for sampler in args.samplers]
+    searches += [("random", rule) for rule in args.halvings]
+    for sampler, rule in searches:
+        rows = _measure("driver", sampler, rule, *map(str, args.lengths))["rows"]
         figures["driver"] += rows
         for row in rows:
             print(_line(row), flush=True)
@@ -87,10 +94,12 @@ def render(figures: Mapping[str, Any], command: str) -> str:
         "",
         "Milliseconds of the driver's CPU time per trial, of the last 100 before the study had so many (no Ray);",
         "trials before those are drawn at random. Our own has the line that is printed for a trial where there is no",
-        "terminal; the live view of a terminal takes in the trial and is drawn once (in a search: twice a second):",
+        "terminal; the live view of a terminal takes in the trial and is drawn once (in a search: twice a second).",
+        "With a rule of halving, a trial is a piece of work for each rung that it trains to, and one for its end:",
         "",
-        "| sampler | trials | sampler | Optuna's storage | our own (target: at most 5, and flat) | live view |",
-        "|---|---|---|---|---|---|",
+        "| search | trials | pieces of work | sampler | Optuna's storage | our own (target: at most 5, flat) | halving "
+        "| live view |",
+        "|---|---|---|---|---|---|---|---|",
         *map(_driver_line, figures["driver"]),
         "",
         f"Machine: {figures['machine']}.",
@@ -104,15 +113,17 @@ def _rates_line(label: str, rates: Sequence[float]) -> str:
 
 
 def _driver_line(row: Mapping[str, Any]) -> str:
-    return (
-        f"| {row['sampler']} | {row['trials']:,} | {row['sampler_ms']:.1f} | {row['storage_ms']:.1f} | "
-        f"{row['own_ms']:.1f} | {_live_text(row)} |"
-    )
+    parts = [row["sampler_ms"], row["storage_ms"], row["own_ms"]]
+    cells = [_name_of(row), f"{row['trials']:,}", f"{row['items']:.2f}", *(f"{part:.1f}" for part in parts)]
+    return f"| {' | '.join(cells)} | {_halving_text(row)} | {row['live_ms']:.1f} |"
 
 
-def _live_text(row: Mapping[str, Any]) -> str:
-    """Return what the live view took; earlier versions did not measure it."""
-    return f"{row['live_ms']:.1f}" if "live_ms" in row else "-"
+def _name_of(row: Mapping[str, Any]) -> str:
+    return row["sampler"] if row["rule"] == "none" else f"{row['sampler']}, {row['rule']}"
+
+
+def _halving_text(row: Mapping[str, Any]) -> str:
+    return "" if row["rule"] == "none" else f"{row['halving_ms']:.1f}"
 
 
 def _measure(*arguments: str) -> dict[str, Any]:
@@ -128,14 +139,14 @@ def _command(args: argparse.Namespace) -> str:
     lengths = " ".join(map(str, args.lengths))
     return (
         f"python -m benchmarks.overhead --trials {args.trials} --slots {args.slots} --repeats {args.repeats} "
-        f"--samplers {' '.join(args.samplers)} --lengths {lengths}"
+        f"--samplers {' '.join(args.samplers)} --halvings {' '.join(args.halvings)} --lengths {lengths}"
     )
 
 
 def _line(row: Mapping[str, Any]) -> str:
     return (
-        f"{row['sampler']} at {row['trials']}: sampler {row['sampler_ms']:.1f} ms, storage {row['storage_ms']:.1f} ms, "
-        f"own {row['own_ms']:.1f} ms, live view {_live_text(row)} ms"
+        f"{_name_of(row)} at {row['trials']}: sampler {row['sampler_ms']:.1f} ms, storage {row['storage_ms']:.1f} ms, "
+        f"own {row['own_ms']:.1f} ms, halving {row['halving_ms']:.1f} ms, live view {row['live_ms']:.1f} ms"
     )
 
 

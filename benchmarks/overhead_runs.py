@@ -22,6 +22,7 @@ from benchmarks.no_op_backend import FACTORY, NoOpBackend
 from pruning_core.config import load_config
 from reports.records import RungScores, StudyRecords, TrialRecord
 from search.driver import run_search
+from search.early_stopping.rung_book import RungBook
 from search.execution.ray_session import local_ray, worker_environment
 from search.outcomes import ItemOutcome, OutcomeStatus
 from search.progress import LiveProgress, PlainProgress, SearchState
@@ -38,7 +39,7 @@ _LAST = 100
 """Over so many trials the driver's time is averaged."""
 
 
-def make_spec(root: Path, sampler: str, num_trials: int, slots: int) -> SearchSpec:
+def make_spec(root: Path, sampler: str, num_trials: int, slots: int, rule: str = "none") -> SearchSpec:
     """Return a search of two budgets, two more ranges and a choice."""
     share = {"low": 0.06, "high": 0.6, "log": True}
     return SearchSpec.model_validate(
@@ -52,6 +53,7 @@ def make_spec(root: Path, sampler: str, num_trials: int, slots: int) -> SearchSp
                 "saliency.num_basis": {"choices": [1, 2, 4]},
             },
             "sampler": {"name": sampler},
+            "halving": {"rule": rule},
             "limits": {"trials": num_trials},
             "resources": {"slots": slots},
             "storage": {"path": str(root)},
@@ -97,7 +99,7 @@ class Stopwatch:
     """Adds up CPU seconds by name; time inside a part that is measured itself counts for that part alone."""
 
     def __init__(self) -> None:
-        self.seconds = {"sampler": 0.0, "storage": 0.0, "live": 0.0}
+        self.seconds = {"sampler": 0.0, "storage": 0.0, "live": 0.0, "halving": 0.0}
         self._inside: list[str] = []
         self._since = 0.0
 
@@ -148,15 +150,17 @@ class _Chosen:
         setattr(PerTrialSampler, "__init__", begin_switched)  # noqa: B010 - mypy refuses the assignment
 
 
-def driver_time(root: Path, sampler: str, lengths: Sequence[int]) -> dict[str, Any]:
-    """Run a search whose trials end at once in this process, and measure it at some lengths."""
+def driver_time(root: Path, sampler: str, rule: str, lengths: Sequence[int]) -> dict[str, Any]:
+    """Run a search whose trials end at once in this process, and measure it when it has begun so many."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        return {"rows": _driver_rows(root, sampler, lengths, nowhere)}
+        return {"rows": _driver_rows(root, sampler, rule, lengths, nowhere)}
 
 
-def _driver_rows(root: Path, sampler: str, lengths: Sequence[int], nowhere: TextIO) -> list[dict[str, Any]]:
+def _driver_rows(
+    root: Path, sampler: str, rule: str, lengths: Sequence[int], nowhere: TextIO
+) -> list[dict[str, Any]]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    spec = make_spec(root, sampler, max(lengths), 2)
+    spec = make_spec(root, sampler, max(lengths), 2, rule)
     folder = StudyFolder(root, spec.study)
     folder.create("")
     watch = Stopwatch()
@@ -165,6 +169,8 @@ def _driver_rows(root: Path, sampler: str, lengths: Sequence[int], nowhere: Text
     for name in BaseStorage.__dict__:
         if not name.startswith("_"):
             setattr(JournalStorage, name, watch.timed(getattr(JournalStorage, name), "storage"))
+    for name in ("add", "verdicts"):
+        setattr(RungBook, name, watch.timed(getattr(RungBook, name), "halving"))
     chosen = _Chosen()
     chosen.install()
     study = open_search_study(folder, spec)
@@ -178,39 +184,44 @@ def _driver_rows(root: Path, sampler: str, lengths: Sequence[int], nowhere: Text
         slots=spec.resources.slots or 1,
     )
     proposer.begin([], [])
+    name = f"{sampler} ({study.sampler.name})" if sampler == "auto" else sampler
     rows: list[dict[str, Any]] = []
-    begun_at = {max(0, length - _LAST): length for length in lengths}
-    before = time.process_time(), dict(watch.seconds)
-    for number in range(1, max(lengths) + 1):
-        if number - 1 in begun_at:
-            chosen.is_measured = True
-            before = time.process_time(), dict(watch.seconds)
-        _run_one(proposer, backend)
-        if number in lengths:
-            chosen.is_measured = False
-            span = min(_LAST, number)
-            parts = {name: 1e3 * (watch.seconds[name] - before[1][name]) / span for name in watch.seconds}
-            whole = 1e3 * (time.process_time() - before[0]) / span
-            rows.append(
-                {
-                    "sampler": f"{sampler} ({study.sampler.name})" if sampler == "auto" else sampler,
-                    "trials": number,
-                    "sampler_ms": parts["sampler"],
-                    "storage_ms": parts["storage"],
-                    "live_ms": parts["live"],
-                    "own_ms": whole - sum(parts.values()),
-                }
-            )
+    begun = 0
+    for length in sorted(lengths):
+        begun, _ = _run_until(proposer, backend, begun, length - _LAST)
+        chosen.is_measured = True
+        before, before_by_part, begun_before = time.process_time(), dict(watch.seconds), begun
+        begun, num_items = _run_until(proposer, backend, begun, length)
+        span = begun - begun_before
+        parts = {
+            f"{part}_ms": 1e3 * (watch.seconds[part] - before_by_part[part]) / span for part in watch.seconds
+        }
+        whole = 1e3 * (time.process_time() - before) / span
+        chosen.is_measured = False
+        row = {"sampler": name, "rule": rule, "trials": length, "items": num_items / span}
+        rows.append({**row, **parts, "own_ms": whole - sum(parts.values())})
     return rows
 
 
-def _run_one(proposer: Proposer, backend: NoOpBackend) -> None:
+def _run_until(proposer: Proposer, backend: NoOpBackend, begun: int, wanted: int) -> tuple[int, int]:
+    """Go on until so many trials have begun and nothing runs; return how many have, and the items that it took."""
+    num_items = 0
+    while begun < wanted:
+        begun = max(begun, _run_one(proposer, backend) + 1)
+        num_items += 1
+    return begun, num_items
+
+
+def _run_one(proposer: Proposer, backend: NoOpBackend) -> int:
+    """Run what comes next; return the number of its trial."""
     item = proposer.next_item()
     assert item is not None
     now = time.time()
-    result = backend.run_trial(load_config(proposer.config_of(item)))
+    config = load_config(proposer.config_of(item))
+    result = backend.run_trial(config) if item.until is None else backend.run_rung(config, item.until)
     outcome = ItemOutcome(status=OutcomeStatus.COMPLETE, started_at=now, finished_at=now, result=result)
     proposer.finish_item(item, outcome)
+    return item.number
 
 
 class _Views:
@@ -240,7 +251,9 @@ class _Views:
             self._live.item_finished(item, outcome)
 
     def rung_reached(self, number: int, rung: RungScores) -> None:
-        raise AssertionError(f"there are no rungs, but trial {number} came to epoch {rung.epochs}")
+        self._plain.rung_reached(number, rung)
+        with self._watch.part("live"):
+            self._live.rung_reached(number, rung)
 
     def trial_finished(self, record: TrialRecord) -> None:
         self._plain.trial_finished(record)
@@ -263,7 +276,7 @@ def main() -> None:
     """Run one measurement: FOLDER SIDE ARGUMENTS."""
     folder, side, *rest = sys.argv[1:]
     if side == "driver":
-        found = driver_time(Path(folder), rest[0], [int(text) for text in rest[1:]])
+        found = driver_time(Path(folder), rest[0], rest[1], [int(text) for text in rest[2:]])
     else:
         run = {"prunefront": through_us, "ray": through_ray}[side]
         found = run(Path(folder), *map(int, rest))

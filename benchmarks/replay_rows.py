@@ -47,7 +47,12 @@ _OF_SAMPLERS = {
         "search/sampling/budget_axes.py",
     ),
 }
-_OF_RULES = ("search/early_stopping/halving.py", "search/early_stopping/halving_order.py")
+_OF_RULES = (
+    "search/early_stopping/halving.py",
+    "search/early_stopping/halving_order.py",
+    "search/early_stopping/growing_ranks.py",
+    "search/early_stopping/rung.py",
+)
 
 
 def row_name(sampler: str, rule: str) -> str:

@@ -14,60 +14,83 @@ Shape suffixes used in this file:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.fronts import ranks
-from reports.objectives import Direction
-
-__all__ = ["best_rows", "spread_first"]
+__all__ = ["CoveringNet", "LastNet", "best_rows"]
 
 
-def best_rows(values_TD: NDArray[np.float64], directions: Sequence[Direction], num_best: int) -> list[int]:
-    """Return the best rows, ascending: whole fronts [Deb2002], then of the next one what covers it [Schmucker2021].
-
-    Equal rows lie in one front. Of rows that are alike in all that counts, earlier ones are better.
-
-    Args:
-        values_TD: Each objective in its own unit.
-        directions: Of the objectives; the first one decides where the net of a front begins.
-        num_best: How many; of fewer rows, all.
-    """
-    ranks_T = ranks(values_TD, directions)
-    num_best = min(num_best, len(values_TD))
-    if num_best <= 0:
-        return []
-    cut = int(np.sort(ranks_T)[num_best - 1])  # the front that holds the last of the best
-    best = [int(row) for row in np.flatnonzero(ranks_T < cut)]
-    signs_D = np.array([-1.0 if direction is Direction.MAXIMIZE else 1.0 for direction in directions])
-    members_M = np.flatnonzero(ranks_T == cut)
-    spread = spread_first(signs_D * values_TD[members_M], num_wanted=num_best - len(best))
-    return sorted(best + [int(members_M[place]) for place in spread])
-
-
-def spread_first(losses_MD: NDArray[np.float64], *, num_wanted: int | None = None) -> list[int]:
-    """Return the rows of one front so that any first part of them covers it well.
+class CoveringNet:
+    """The rows of one front in such an order that any first part of them covers it well.
 
     An epsilon-net, built greedily: the row with the least first loss, then always the row that is farthest from all
     before it. Distances are Euclidean, each objective divided by its range in this front, so that
-    units do not matter. Ties go to the earlier row.
+    units do not matter. Ties go to the earlier row. It is built as far as it is asked for.
 
     Args:
-        losses_MD: Lower is better.
-        num_wanted: Return the first so many only (None: all).
+        losses_MD: Lower is better; at least one row.
     """
-    wanted = len(losses_MD) if num_wanted is None else min(num_wanted, len(losses_MD))
-    if wanted <= 0:
+
+    def __init__(self, losses_MD: NDArray[np.float64]) -> None:
+        ranges_D = np.ptp(losses_MD, axis=0)
+        self._scaled_DM = np.ascontiguousarray((losses_MD / np.where(ranges_D > 0, ranges_D, 1.0)).T)
+        self._distances_M = np.full(len(losses_MD), np.inf)  # to the rows in order; -1: one of them
+        self._order = [int(np.argmin(losses_MD[:, 0]))]
+
+    def first(self, num_wanted: int) -> list[int]:
+        """Return the first rows of the order, at most all."""
+        for _ in range(len(self._order), min(num_wanted, len(self._distances_M))):
+            latest = self._order[-1]
+            away_DM = self._scaled_DM - self._scaled_DM[:, latest, None]
+            distances_M = np.sqrt(np.add.reduce(away_DM * away_DM))
+            np.minimum(self._distances_M, distances_M, out=self._distances_M)
+            self._distances_M[latest] = -1.0  # nearer than equal rows, whose distance is 0
+            self._order.append(int(self._distances_M.argmax()))
+        return self._order[: max(0, num_wanted)]
+
+
+class LastNet:
+    """Makes nets, and keeps the last one for as long as the same rows are asked for."""
+
+    def __init__(self) -> None:
+        self._last: tuple[NDArray[np.intp], CoveringNet] | None = None
+
+    def of(self, members_M: NDArray[np.intp], losses_TD: NDArray[np.float64]) -> CoveringNet:
+        """Return the net of some of the rows, whose losses never change."""
+        if self._last is None or not np.array_equal(members_M, self._last[0]):
+            self._last = members_M, CoveringNet(losses_TD[members_M])
+        return self._last[1]
+
+
+def best_rows(
+    losses_TD: NDArray[np.float64],
+    ranks_T: NDArray[np.int64],
+    num_best: int,
+    *,
+    of_rows: NDArray[np.intp],
+    nets: LastNet,
+) -> list[int]:
+    """Return which of some rows are among the best, ascending.
+
+    Best are whole fronts [Deb2002], then of the next one what covers it [Schmucker2021]. Equal rows lie in one front.
+    Of rows that are alike in all that counts, earlier ones are better.
+
+    Args:
+        losses_TD: Each objective in its own unit, lower better; the first one decides where the net of a front begins.
+        ranks_T: Non-dominated ranks of the rows, from 1.
+        num_best: How many are among the best; of fewer rows, all.
+        of_rows: The rows in question, ascending.
+        nets: Kept between calls, of rows that become more.
+    """
+    num_best = min(num_best, len(losses_TD))
+    if num_best <= 0:
         return []
-    ranges_D = np.ptp(losses_MD, axis=0)
-    scaled_MD = losses_MD / np.where(ranges_D > 0, ranges_D, 1.0)
-    order = [int(np.argmin(losses_MD[:, 0]))]
-    distances_M = np.full(len(losses_MD), np.inf)
-    while len(order) < wanted:
-        to_last_M = np.linalg.norm(scaled_MD - scaled_MD[order[-1]], axis=1)
-        distances_M = np.minimum(distances_M, to_last_M)
-        distances_M[order] = -1.0  # taken: nearer than equal rows, whose distance is 0
-        order.append(int(np.argmax(distances_M)))
-    return order
+    cut = int(np.partition(ranks_T, num_best - 1)[num_best - 1])  # the front that holds the last of the best
+    best: list[int] = of_rows[ranks_T[of_rows] < cut].tolist()
+    at_cut = set(of_rows[ranks_T[of_rows] == cut].tolist())
+    if not at_cut:
+        return best
+    members_M = np.flatnonzero(ranks_T == cut)
+    num_left = num_best - int(np.count_nonzero(ranks_T < cut))
+    places = nets.of(members_M, losses_TD).first(num_left)
+    return sorted([*best, *at_cut.intersection(members_M[places].tolist())])

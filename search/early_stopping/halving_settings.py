@@ -52,7 +52,7 @@ class HalvingConfig(Settings):
         return self
 
     @property
-    def decide(self) -> HalvingRule | None:
+    def found_rule(self) -> HalvingRule | None:
         """What decides; None where every trial runs to its end in one go."""
         return HALVINGS[self.rule]
 

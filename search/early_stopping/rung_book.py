@@ -7,7 +7,9 @@ from itertools import count
 
 from reports.objectives import OBJECTIVES
 from reports.records import RungScores
-from search.early_stopping.halving import RungResult, RungState, Verdicts
+from search.early_stopping.brackets import bracket_of
+from search.early_stopping.halving import RungState, Verdicts
+from search.early_stopping.rung import Rung, RungResult
 from search.spec import SearchSpec
 from search.trial_records import Proposal
 
@@ -23,8 +25,12 @@ class RungBook:
 
     def __init__(self, spec: SearchSpec) -> None:
         self._spec = spec
-        self._decide = spec.halving.decide
-        self._results: dict[int, list[RungResult]] = {epochs: [] for epochs in spec.rungs}
+        self._rule = spec.halving.found_rule
+        has_brackets = self._rule is not None and self._rule.has_brackets
+        self._brackets = [
+            {epochs: Rung(tuple(spec.objectives.values())) for epochs in spec.rungs}
+            for _ in range(len(spec.rungs) + 1 if has_brackets else 1)
+        ]
         self._orders = count()
         self.waiting: dict[int, Proposal] = {}
 
@@ -42,36 +48,39 @@ class RungBook:
 
     def add(self, number: int, rung: RungScores) -> None:
         """Take in a result; those of rungs that the spec does not have decide nothing."""
-        if rung.epochs in self._results:
+        if rung.epochs in self._spec.rungs:
             result = RungResult(number=number, values=self._values(rung), is_out=self._is_out(rung))
-            self._results[rung.epochs].append(result)
+            self._rungs_of(number)[rung.epochs].add(result)
 
     def hold(self, proposal: Proposal) -> None:
         """Let a trial wait for the decision about its last rung."""
-        self.waiting[proposal.asked.number] = proposal
+        number = proposal.asked.number
+        self.waiting[number] = proposal
+        self._rungs_of(number)[proposal.done].hold(number)
 
     def release(self, number: int) -> Proposal:
         """Return a trial about which something was decided; it waits no longer."""
-        return self.waiting.pop(number)
+        proposal = self.waiting.pop(number)
+        self._rungs_of(number)[proposal.done].release(number)
+        return proposal
 
     def verdicts(self, *, is_last: bool) -> Verdicts:
         """Decide about those who wait; ``is_last``: no result will come but from those who go on now."""
-        if self._decide is None or not self.waiting:
+        if self._rule is None or not self.waiting:
             return Verdicts()
-        return self._decide(
-            RungState(
-                rungs=self._results,
-                waiting={number: proposal.done for number, proposal in self.waiting.items()},
-                directions=tuple(self._spec.objectives.values()),
-                eta=self._spec.halving.eta,
-                is_last=is_last,
-            )
-        )
+        eta = self._spec.halving.eta
+        return self._rule.decide(RungState(brackets=self._brackets, eta=eta, is_last=is_last))
 
     def why_stopped(self, proposal: Proposal) -> str:
         """Say why a trial does not go on, alike for all that are stopped at one rung."""
         num_epochs = self._spec.run.fine_tuning.epochs
         return f"not among the best 1/{self._spec.halving.eta} of its rung after {proposal.done} of {num_epochs} epochs"
+
+    def _rungs_of(self, number: int) -> dict[int, Rung]:
+        """Return the rungs of the bracket that a trial belongs to."""
+        if len(self._brackets) == 1:
+            return self._brackets[0]
+        return self._brackets[bracket_of(number, len(self._spec.rungs), self._spec.halving.eta)]
 
     def _values(self, rung: RungScores) -> tuple[float, ...]:
         values = [OBJECTIVES[name].value(rung.scores) for name in self._spec.objectives]

@@ -7,7 +7,8 @@ import pytest
 
 from reports.objectives import Direction
 from search.early_stopping.brackets import bracket_of
-from search.early_stopping.halving import HALVINGS, HalvingRule, RungResult, RungState, Verdicts
+from search.early_stopping.halving import HALVINGS, HalvingRule, RungState, Verdicts
+from search.early_stopping.rung import Rung, RungResult
 
 UP, DOWN = Direction.MAXIMIZE, Direction.MINIMIZE
 
@@ -32,8 +33,18 @@ def decide(
     is_last: bool = False,
     directions: tuple[Direction, ...] = (DOWN,),
 ) -> Verdicts:
-    state = RungState(rungs=rungs, waiting=waiting, directions=directions, eta=eta, is_last=is_last)
-    return rule(name)(state)
+    """Decide about trials that wait, by number the rung that they are at."""
+    found = rule(name)
+    num_brackets = len(rungs) + 1 if found.has_brackets else 1
+    brackets = [{epochs: Rung(directions) for epochs in sorted(rungs)} for _ in range(num_brackets)]
+    for epochs, results in rungs.items():
+        for result in results:
+            bracket = bracket_of(result.number, len(rungs), eta) if found.has_brackets else 0
+            rung = brackets[bracket][epochs]
+            rung.add(result)
+            if waiting.get(result.number) == epochs:
+                rung.hold(result.number)
+    return found.decide(RungState(brackets=brackets, eta=eta, is_last=is_last))
 
 
 def decide_one_by_one(results: Sequence[RungResult], eta: int) -> list[int]:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from reports.fronts import ranks
 from reports.objectives import Direction
-from search.early_stopping.halving_order import best_rows, spread_first
+from search.early_stopping import halving_order
+from search.early_stopping.halving_order import CoveringNet, LastNet
 
 UP, DOWN = Direction.MAXIMIZE, Direction.MINIMIZE
 
@@ -16,6 +20,17 @@ def table(*rows: tuple[float, ...]) -> NDArray[np.float64]:
 
 def random_table(seed: int, num_rows: int = 30, num_columns: int = 3) -> NDArray[np.float64]:
     return np.random.default_rng(seed).random((num_rows, num_columns))
+
+
+def best_rows(values: NDArray[np.float64], directions: Sequence[Direction], num_best: int) -> list[int]:
+    losses = values * [-1 if direction is UP else 1 for direction in directions]
+    return halving_order.best_rows(
+        losses, ranks(values, directions), num_best, of_rows=np.arange(len(values)), nets=LastNet()
+    )
+
+
+def spread_first(losses: NDArray[np.float64], num_wanted: int | None = None) -> list[int]:
+    return CoveringNet(losses).first(len(losses) if num_wanted is None else num_wanted)
 
 
 @pytest.mark.parametrize(("direction", "order"), [(DOWN, [2, 0, 3, 1]), (UP, [1, 3, 0, 2])])
@@ -95,7 +110,10 @@ def test_the_best_do_not_depend_on_where_different_rows_stand(seed: int) -> None
 @pytest.mark.parametrize("num_wanted", range(32))
 def test_the_first_of_a_net_are_its_first(num_wanted: int) -> None:
     losses = random_table(7)
-    assert spread_first(losses, num_wanted=num_wanted) == spread_first(losses)[:num_wanted]
+    assert spread_first(losses, num_wanted) == spread_first(losses)[:num_wanted]
+    net = CoveringNet(losses)
+    for number in (num_wanted, 2, num_wanted, 40):
+        assert net.first(number) == spread_first(losses)[:number]
 
 
 def test_equal_rows_are_taken_in_turn_and_none_twice() -> None:
@@ -104,6 +122,17 @@ def test_equal_rows_are_taken_in_turn_and_none_twice() -> None:
     assert [best_rows(values, [DOWN, DOWN], number) for number in (1, 3)] == [[2], [0, 1, 2]]
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("num_best", [0, 1, 5, 12, 30, 31])
+def test_some_rows_are_among_the_best_or_not(seed: int, num_best: int) -> None:
+    losses = random_table(seed)
+    ranks_of_all = ranks(losses, [DOWN] * 3)
+    best = best_rows(losses, [DOWN] * 3, num_best)
+    nets = LastNet()
+    for rows in (np.arange(0, 30, 4), np.array([7]), np.arange(0)):
+        found = halving_order.best_rows(losses, ranks_of_all, num_best, of_rows=rows, nets=nets)
+        assert found == [row for row in best if row in rows]
+
+
 def test_nothing_has_no_best() -> None:
     assert best_rows(np.zeros((0, 2)), [UP, DOWN], 3) == []
-    assert spread_first(np.zeros((0, 2))) == []
