@@ -12,6 +12,7 @@ References:
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +28,10 @@ from pruning_core.saliency.freezing import frozen_copy, in_channels_last
 from pruning_core.saliency.losses import prediction_divergence
 from pruning_core.saliency.mask_sampling import sample_keep_probabilities, sample_pixels
 from pruning_core.setting_types import Precision
+from pruning_core.training import TrainingState
 
 
-def train_predictor(
+def train_predictor(  # noqa: PLR0913 # what to train, and where and how it runs
     dense: nn.Module,
     data: DataSplits,
     settings: SaliencyConfig,
@@ -38,6 +40,8 @@ def train_predictor(
     precision: Precision = "float32",
     report: StepReport = report_no_step,
     processes: Processes = ALONE,
+    start: TrainingState | None = None,
+    see_state: Callable[[TrainingState], None] | None = None,
 ) -> nn.Module:
     """Train a copy of the dense network to keep its output when it sees randomly masked images only.
 
@@ -54,6 +58,8 @@ def train_predictor(
         precision: Of passes through the networks.
         report: Told of every step as (done, total).
         processes: Train together (see ``fit``); each draws masks of its own.
+        start: Go on from here.
+        see_state: Called between two epochs with what the training could go on from.
 
     Returns:
         The predictor of the last step, in evaluation mode.
@@ -81,9 +87,12 @@ def train_predictor(
         data,
         settings.predictor,
         seed=settings.seed,
+        noise=noise,
         stage="predictor",
         report=report,
         processes=processes,
+        start=start,
+        see_state=see_state,
     )
     return student.eval()
 

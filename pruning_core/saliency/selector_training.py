@@ -12,6 +12,8 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -28,11 +30,12 @@ from pruning_core.saliency.losses import SelectorLoss, selector_loss
 from pruning_core.saliency.mask_sampling import sample_pixels
 from pruning_core.saliency.selector import SaliencySelector, build_selector
 from pruning_core.setting_types import Precision
+from pruning_core.training import TrainingState
 
 _CHECKED_IMAGES = 256
 
 
-def train_selector(
+def train_selector(  # noqa: PLR0913 # what to train, and where and how it runs
     dense: nn.Module,
     predictor: nn.Module,
     data: DataSplits,
@@ -42,6 +45,8 @@ def train_selector(
     precision: Precision = "float32",
     report: StepReport = report_no_step,
     processes: Processes = ALONE,
+    start: TrainingState | None = None,
+    see_state: Callable[[TrainingState], None] | None = None,
 ) -> SaliencySelector:
     """Train a selector on a frozen dense network and a frozen predictor; no labels are used.
 
@@ -54,6 +59,8 @@ def train_selector(
         precision: Of passes through the networks.
         report: Told of every step as (done, total).
         processes: Train together (see ``fit``); each draws masks of its own.
+        start: Go on from here.
+        see_state: Called between two epochs with what the training could go on from.
 
     Returns:
         The selector of the last step, in evaluation mode.
@@ -81,9 +88,12 @@ def train_selector(
         data,
         settings.selector,
         seed=settings.seed,
+        noise=noise,
         stage="selector",
         report=report,
         processes=processes,
+        start=start,
+        see_state=see_state,
     )
     _refuse_empty_masks(selector.eval(), dense, data, settings)
     return selector

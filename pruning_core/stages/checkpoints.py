@@ -32,6 +32,8 @@ CHECKPOINT_VERSION = 1
 
 CHECKPOINTED_STAGES: Mapping[str, Callable[[PruningConfig], int]] = {
     "dense": lambda config: config.dense_training.epochs,
+    "predictor": lambda config: config.saliency.predictor.epochs,
+    "selector": lambda config: config.saliency.selector.epochs,
     "fine_tune": lambda config: config.fine_tuning.epochs,
 }
 """Number of epochs of their trainings."""

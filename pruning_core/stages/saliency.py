@@ -22,12 +22,14 @@ from pruning_core.saliency import (
     train_selector,
 )
 from pruning_core.stages.artifact_store import Artifact, network_tensors
+from pruning_core.stages.checkpoints import CheckpointWriter, continued_seconds, latest_state, state_of
 from pruning_core.stages.context import StageContext
 from pruning_core.stages.dense import load_dense
 
 
 def build_predictor(context: StageContext) -> Artifact:
-    """Train the network that classifies masked images as the dense network classifies whole ones."""
+    """Train the network that classifies masked images as the dense network classifies whole ones; goes on if killed."""
+    start = latest_state(context, "predictor", until=context.config.saliency.predictor.epochs - 1)
     predictor = train_predictor(
         load_dense(context),
         context.data,
@@ -36,13 +38,16 @@ def build_predictor(context: StageContext) -> Artifact:
         precision=context.config.precision,
         report=context.report,
         processes=context.processes,
+        start=state_of(start),
+        see_state=CheckpointWriter(context, "predictor", start).see,
     )
-    return Artifact(tensors=network_tensors(predictor))
+    return Artifact(tensors=network_tensors(predictor), facts={"continued": continued_seconds(start)})
 
 
 def build_trained_selector(context: StageContext) -> Artifact:
     """Train the selector and say how well its masks keep the prediction, on validation images."""
     dense, predictor = load_dense(context), _load_predictor(context)
+    start = latest_state(context, "selector", until=context.config.saliency.selector.epochs - 1)
     selector = train_selector(
         dense,
         predictor,
@@ -52,6 +57,8 @@ def build_trained_selector(context: StageContext) -> Artifact:
         precision=context.config.precision,
         report=context.report,
         processes=context.processes,
+        start=state_of(start),
+        see_state=CheckpointWriter(context, "selector", start).see,
     )
     score = selector_agreement(
         dense,
@@ -67,6 +74,7 @@ def build_trained_selector(context: StageContext) -> Artifact:
             "agreement": score.selector.agreement,
             "mean_area": score.selector.mean_area,
             "blob_agreement": score.blob.agreement,
+            "continued": continued_seconds(start),
         },
     )
 

@@ -14,7 +14,7 @@ from pruning_core.training.losses import (
 )
 from pruning_core.training.map_reader import MapReader
 from pruning_core.training.schedules import SCHEDULES, learning_rate_factor
-from pruning_core.training.state import TrainingState
+from pruning_core.training.state import TrainingState, capture_state, restore_state
 from pruning_core.training.teaching import Teacher
 
 __all__ = [
@@ -22,6 +22,8 @@ __all__ = [
     "train_classifier",
     "TrainingHistory",
     "TrainingState",
+    "capture_state",
+    "restore_state",
     "evaluate",
     "Evaluation",
     "eval_mode",

@@ -115,7 +115,7 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
         ) as loss_of,
     ):
         if start is not None:
-            restore_state(start, network, optimiser, generator, device)
+            restore_state(start, network, optimiser, {"order": generator}, device)
             if not processes.is_first:  # whose draws the state has
                 torch.manual_seed(seed + processes.rank + processes.count * start.epochs)
         last = settings.epochs if until is None else until
@@ -141,9 +141,9 @@ def train_classifier(  # noqa: PLR0913 # what to train, and where and how it run
             losses.append(watch.take_sum() / steps_per_epoch)
             report((epoch + 1) * steps_per_epoch, schedule.num_steps)
             if see_state is not None and epoch + 1 < last:
-                see_state(capture_state(network, optimiser, generator, device, tuple(losses)))
+                see_state(capture_state(network, optimiser, {"order": generator}, device, tuple(losses)))
         if until is not None:
-            state = capture_state(network, optimiser, generator, device, tuple(losses))
+            state = capture_state(network, optimiser, {"order": generator}, device, tuple(losses))
     processes.share_buffers(network)
     return TrainingHistory(losses=tuple(losses), num_steps=schedule.num_steps, state=state)
 

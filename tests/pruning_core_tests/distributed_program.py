@@ -151,6 +151,7 @@ def fitted(processes: Processes) -> nn.Module:
         augmented_data(),
         settings,
         seed=0,
+        noise=torch.Generator(),
         stage="fit",
         report=report_no_step,
         processes=processes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ from tests.pruning_core_tests.test_rungs import (
 
 STEPS_PER_EPOCH = {"dense": 1, "fine_tune": 3}
 NUM_EPOCHS = {"dense": 3, "fine_tune": 6}
+SALIENCY: dict[str, Any] = {
+    **STEERED,
+    "saliency": {
+        "max_num_basis": 2,
+        "predictor": {"epochs": 4, "batch_size": 16},
+        "selector": {"epochs": 4, "batch_size": 16},
+    },
+}
 
 
 class KilledError(Exception):
@@ -77,6 +86,39 @@ def test_a_killed_training_goes_on_and_gives_what_it_would_have_given(
     one, other = (artifact(store, key) for store in (whole, killed))
     assert same_tensors(one.tensors, other.tensors)
     assert without_costs(one.facts) == without_costs(other.facts)
+    assert kept_in(tmp_path / "killed") == kept_in(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("often")
+@pytest.mark.parametrize("wanted", ["predictor", "selector"])
+def test_a_killed_saliency_network_goes_on_from_its_last_epoch(tmp_path: Path, wanted: str) -> None:
+    config, data = run_settings(**SALIENCY), small_data()
+    whole, killed = (ArtifactStore(tmp_path / name) for name in ("whole", "killed"))
+    steps: list[int] = []
+
+    def report_until(killed_at: int | None, store: ArtifactStore) -> list[int]:
+        steps.clear()
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage == wanted:
+                assert total == 12, "three batches in each of four epochs"
+                steps.append(done)
+                if done == killed_at:
+                    raise KilledError
+
+        with contextlib.suppress(KilledError):
+            run_trial(config, data=data, store=store, report=report)
+        return list(steps)
+
+    assert report_until(None, whole) == list(range(1, 13))
+    assert report_until(5, killed) == [1, 2, 3, 4, 5]
+    assert report_until(11, killed) == list(range(4, 12))
+    assert report_until(None, killed) == [10, 11, 12]
+    for name in (wanted, "explanations"):
+        key = plan_run(config, data.fingerprint).key_of(name)
+        one, other = (artifact(store, key) for store in (whole, killed))
+        assert same_tensors(one.tensors, other.tensors)
+        assert without_costs(one.facts) == without_costs(other.facts)
     assert kept_in(tmp_path / "killed") == kept_in(tmp_path / "whole")
 
 
