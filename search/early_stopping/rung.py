@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,10 +35,9 @@ class Rung:
 
     Args:
         directions: One per objective.
-        results: The first ones.
     """
 
-    def __init__(self, directions: Sequence[Direction], results: Iterable[RungResult] = ()) -> None:
+    def __init__(self, directions: Sequence[Direction]) -> None:
         self._within, self._beyond = GrowingRanks(directions), GrowingRanks(directions)
         self._net_within, self._net_beyond = LastNet(), LastNet()
         self._is_out_T = GrowingArray((), np.bool_)
@@ -46,8 +45,6 @@ class Rung:
         self._numbers: list[int] = []
         self._places: dict[int, int] = {}
         self._answer: tuple[int, list[int]] | None = None  # to the last question about those who wait
-        for result in results:
-            self.add(result)
 
     def __len__(self) -> int:
         return len(self._numbers)
