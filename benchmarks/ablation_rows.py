@@ -103,6 +103,14 @@ ROWS: dict[str, dict[str, Any]] = {
     "gates, joint, all groups": {**JOINT, "channels.scope": "all"},
     "gates, joint, from group L2": {**JOINT, "gates.prior": "group_norm"},
     "gates, joint, from task-inspired": {**JOINT, "gates.prior": "task_inspired"},
+    "gates, joint, inside L1 widths": {**JOINT, **INSIDE, "gates.prior": "l1"},
+    "gates, joint, inside L1 widths, gates taught by both, no warm-up": {
+        **JOINT,
+        **INSIDE,
+        **TAUGHT_BY_BOTH,
+        **AT_ONCE,
+        "gates.prior": "l1",
+    },
     "gates, joint, inside L1 widths by cost": {**JOINT, **INSIDE, "gates.prior": "l1", **BY_COST},
     "gates, joint, inside group L2 widths": {**JOINT, **INSIDE, "gates.prior": "group_norm"},
 }
